@@ -58,7 +58,7 @@ class Certificate:
 
     def to_value(self) -> list[canonical.Value]:
         """Canonical `[epoch, n, header_hash, [[organisation, signature]...]]`."""
-        pairs = [[signer, signature] for signer, signature in self.signatures]
+        pairs: list[canonical.Value] = [list(pair) for pair in self.signatures]
         return [self.epoch, self.n, self.header_hash, pairs]
 
     def encode(self) -> bytes:

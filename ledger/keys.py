@@ -102,6 +102,30 @@ def signature_canonical(signature: bytes) -> bool:
     )
 
 
+def small_order(public: PublicKey) -> bool:
+    """Whether `public` is one of the points of order 8 or less, in any encoding.
+
+    Anybody can sign anything for such a key. Cheap enough for every transaction, unlike
+    `check_public_key`.
+    """
+    return public[1:32] + bytes([public[32] & 0x7F]) in _SMALL_ORDER
+
+
+_SMALL_ORDER: Final = frozenset(
+    bytes.fromhex(encoding)
+    for encoding in (
+        "00" * 32,
+        "01" + "00" * 31,
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "ec" + "ff" * 30 + "7f",
+        "ed" + "ff" * 30 + "7f",
+        "ee" + "ff" * 30 + "7f",
+    )
+)
+"""y coordinates of the small-order points, the non-canonical 0 and 1 too, sign bit cleared
+(Chalkias et al., "Taming the many EdDSAs", table 1)."""
+
 _ORDER: Final = 2**252 + 27742317777372353535851937790883648493
 """The order L of the base point (RFC 8032 §5.1)."""
 

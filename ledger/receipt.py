@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias, cast, get_args
+from typing import Final, Literal, TypeAlias, get_args
 
 from ledger import canonical, fields
 from ledger.errors import FieldError
@@ -117,7 +117,7 @@ def check_status(value: object, name: str) -> Status:
     """`value` as one of `STATUSES`; raises `FieldError`."""
     if type(value) is not str or value not in STATUSES:
         raise FieldError(name, "one of " + ", ".join(STATUSES), value)
-    return cast(Status, value)
+    return value
 
 
 def check_code(value: object, name: str) -> str:

@@ -25,7 +25,7 @@ from typing import Final, cast
 from ledger import canonical, fields
 from ledger.errors import FieldError, InvalidInput
 from ledger.hashing import TAG_TRANSACTION, sha256, tagged_hash
-from ledger.keys import SigningKey, check_public_key, signature_canonical, verify
+from ledger.keys import ALGORITHM_ED25519, SigningKey, signature_canonical, small_order, verify
 from ledger.types import Digest, Gas, PublicKey, Signature, TimeMs
 
 CALLS_MAX: Final = 1_000
@@ -133,7 +133,7 @@ class SignedTransaction:
     def decode(cls, raw: bytes) -> SignedTransaction:
         """Decode wire bytes strictly; signatures are checked in form only.
 
-        Raises `DecodingError`, `FieldError` or `BadKey`.
+        Raises `DecodingError` or `FieldError`.
         """
         if len(raw) > TRANSACTION_BYTES_MAX:
             raise FieldError("transaction", f"at most {TRANSACTION_BYTES_MAX} bytes", len(raw))
@@ -200,6 +200,7 @@ def _signers(value: object) -> tuple[PublicKey, ...]:
     signers = tuple(fields.public_key(row, f"signers[{i}]") for i, row in enumerate(rows))
     if len(set(signers)) != len(signers):
         raise FieldError("signers", "keys without duplicates", "a key twice")
-    for signer in signers:
-        check_public_key(signer)
+    for i, signer in enumerate(signers):
+        if signer[0] != ALGORITHM_ED25519 or small_order(signer):
+            raise FieldError(f"signers[{i}]", "an Ed25519 key of large order", signer.hex())
     return signers
