@@ -1,0 +1,78 @@
+# `make demo` and `make test` set everything up on a machine with Python 3.11 or 3.12.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed-from-lock
+
+# The first interpreter of a supported version that really starts (a pyenv shim may not).
+FIND_PYTHON = for candidate in "$${PYTHON:-}" python3.11 python3.12 python3 python; do \
+	[ -n "$$candidate" ] || continue; \
+	if "$$candidate" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null; \
+	then echo "$$candidate"; exit 0; fi; done; \
+	echo "No Python 3.11 or 3.12 with its venv module was found." >&2; \
+	echo "hint: install one (Debian, Ubuntu: apt-get install python3.11 python3.11-venv), or name it: make PYTHON=/path/to/python3.11 ..." >&2; \
+	exit 1
+
+.PHONY: help setup demo test check fmt lock chaos soak bench vectors clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+setup: $(STAMP) ## make .venv from the hash-locked requirements, if it is missing or older than they are
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	@python="$$($(FIND_PYTHON))"; \
+	if ! $(BIN)/python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null; then \
+		echo "Making $(VENV) with $$("$$python" --version)."; "$$python" -m venv --clear $(VENV); fi
+	@echo "Installing the locked requirements."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+
+demo: setup ## the main job told step by step: issue, prove, verify offline, revoke, prove again
+	@$(BIN)/qiong demo
+
+test: setup ## all tests but chaos and soak
+	$(BIN)/python -m pytest -m "not chaos and not slow"
+
+check: setup ## what CI runs: format, lint, types, import contracts, the contracts' own lint, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	for contract in contracts/library/*.py; do $(BIN)/qiong contract lint "$$contract"; done
+	$(BIN)/python -m pytest -m "not chaos and not slow"
+
+fmt: setup ## format and sort imports
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix --select I .
+
+# The lock holds names, versions and hashes of the wheels for every supported Python; no addresses.
+PIP_COMPILE = $(VENV)-lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+lock: ## resolve the requirements anew (needs the network)
+	@python="$$($(FIND_PYTHON))"; "$$python" -m venv $(VENV)-lock
+	@$(VENV)-lock/bin/python -m pip install --quiet 'pip-tools>=7.5'
+	$(PIP_COMPILE) --upgrade --output-file requirements.lock pyproject.toml
+	$(PIP_COMPILE) --upgrade --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+	@rm -rf $(VENV)-lock
+
+chaos: setup ## break real processes for many minutes
+	$(BIN)/python -m pytest -m chaos --timeout 3600
+
+soak: setup ## the long random searches
+	$(BIN)/python -m pytest -m slow --timeout 7200
+
+bench: setup ## throughput and latency of four validators on this machine
+	$(BIN)/qiong bench
+
+vectors: setup ## record the golden vectors anew after a wanted change of a wire format
+	QIONG_RECORD_VECTORS=1 $(BIN)/python -m pytest tests/vectors
+
+clean: ## remove what setup and the tools made
+	rm -rf $(VENV) $(VENV)-lock build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""Words for people: the `qiong` command, one module per command group."""
