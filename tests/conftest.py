@@ -1,7 +1,8 @@
 """What all tests share: hypothesis profiles and the rule for tools the machine may lack.
 
-A test that needs a system tool says so with `@pytest.mark.system("strace")`. Where the tool is missing the test is
-skipped on a developer's machine and fails in CI (`QIONG_CI` set), so that CI never passes by not looking.
+A test that needs a system tool says so with `@pytest.mark.system("strace")`. Where the tool is
+missing the test is skipped on a developer's machine and fails in CI (`QIONG_CI` set), so that CI
+never passes by not looking.
 """
 
 import os
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, settings
 
 IN_CI = bool(os.environ.get("QIONG_CI"))
 
-# Shared two-core machines make wall time meaningless: no deadline, and slow data generation is no failure.
+# On shared machines wall time means little: no deadline, and slow data generation is no failure.
 settings.register_profile(
     "default", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60
 )
