@@ -1,0 +1,77 @@
+"""Who founds the sample network, and the genesis document that makes it so.
+
+Validators are seats of different organisations, departments and enterprises by turns, so that no
+class alone has a quorum. The registry is seeded with every sample organisation; departments get a
+key that may issue what the sample has them issue, enterprises with a seat a key that may submit
+only. Administration by vote is not part of a devnet's genesis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain, zip_longest
+from typing import Final, NamedTuple, cast
+
+from contracts import registry_layout, shipped
+from contracts.registry_layout import Member, Organisation
+from devnet import sample
+from ledger.canonical import Value
+from ledger.genesis import Genesis, GenesisValidator
+from ledger.types import PublicKey
+
+NETWORK_NAME: Final = "qiong-devnet"
+ATTESTATIONS: Final = ["licence", "credit"]
+"""Contracts whose values a verifier reads a status from (ledger.md)."""
+
+
+class Seat(NamedTuple):
+    """One founding organisation: `name` is its validator's and its key's name."""
+
+    name: str
+    organisation: str
+    organisation_class: str
+
+
+def seats(count: int) -> list[Seat]:
+    """The first `count` seats: a department, an enterprise, and so on while departments last."""
+    government = [Seat(entry.id, entry.uscc, "government") for entry in sample.departments()]
+    enterprises = [
+        Seat(f"enterprise-{number}", entry.uscc, "enterprise")
+        for number, entry in enumerate(sample.enterprises()[:count], 1)
+    ]
+    by_turns = chain.from_iterable(zip_longest(government, enterprises))
+    return [seat for seat in by_turns if seat is not None][:count]
+
+
+def build(
+    validators: Sequence[GenesisValidator],
+    keys: Mapping[str, PublicKey],
+    created_ms: int,
+) -> Genesis:
+    """Genesis of the sample network; `keys` holds the signing key of an organisation by uscc.
+
+    Raises `FieldError` where the parts do not make a genesis (too few validators, for one).
+    """
+    state = [*shipped.seed_entries(), *registry_layout.seed_entries(_organisations(keys))]
+    return Genesis.build(
+        name=NETWORK_NAME,
+        created_ms=created_ms,
+        validators=list(validators),
+        attestations=ATTESTATIONS,
+        state=cast("list[tuple[str, str, Value]]", state),
+    )
+
+
+def _organisations(keys: Mapping[str, PublicKey]) -> list[Organisation]:
+    accreditations = sample.accreditations()
+
+    def organisation(uscc: str, name: str, organisation_class: str) -> Organisation:
+        issuer_roles = accreditations.get(uscc, ())
+        roles = (registry_layout.SUBMITTER, *issuer_roles)
+        members = (Member(keys[uscc].hex(), roles),) if uscc in keys else ()
+        return Organisation(uscc, name, organisation_class, issuer_roles, members)
+
+    return [
+        *(organisation(row.uscc, row.name, "government") for row in sample.departments()),
+        *(organisation(row.uscc, row.name, "enterprise") for row in sample.enterprises()),
+    ]

@@ -1,0 +1,137 @@
+"""One validator as an operating-system process: start it detached, find it again, stop it safely.
+
+A pid in a file may be stale and by now belong to a stranger. So a process counts as ours only if
+its command line names our node's home, and every signal goes through a pidfd that was opened
+before that check: what was checked is what is signalled, even if the pid is reused in between.
+
+Left out: restarting by itself (that is systemd's work) and systems without /proc and pidfd.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar, Final
+
+from ledger.errors import InvalidInput
+
+LOG_TAIL_LINES: Final = 12
+"""Lines of a node's log shown when it did not start: a typed error and its hint fit."""
+
+
+class PortTaken(InvalidInput):
+    """A port of the devnet is in use by another program."""
+
+    code: ClassVar[str] = "port_taken"
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.hint = "choose another range with --base-port, or stop the program that listens there"
+        super().__init__(f"port {port} on 127.0.0.1 is already in use")
+
+
+def node_command(home: Path) -> list[str]:
+    """The command that runs the validator of `home`.
+
+    `-P` keeps a folder named `node` in the caller's working directory from shadowing ours.
+    """
+    return [sys.executable, "-P", "-m", "cli.main", "node", "run", "--home", str(home)]
+
+
+def start(command: list[str], log: Path) -> int:
+    """Start `command` in a session of its own, its output appended to `log`; return its pid.
+
+    Nothing of the caller's stdin, stdout or stderr stays open in it.
+    """
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=log.parent,
+            start_new_session=True,
+        )
+    process.returncode = 0  # it outlives us on purpose; without this, Popen warns when collected
+    return process.pid
+
+
+def running(pid: int | None, home: Path) -> bool:
+    """Whether `pid` is alive and is the node of `home`."""
+    with _opened(pid, home) as pidfd:
+        return pidfd is not None
+
+
+def stop(pid: int | None, home: Path, *, signal_number: int, timeout_seconds: float) -> bool:
+    """Send `signal_number` to the node of `home` and wait for its end.
+
+    Return False if it still runs after `timeout_seconds`; True also if it was not running.
+    """
+    with _opened(pid, home) as pidfd:
+        if pidfd is None:
+            return True
+        signal.pidfd_send_signal(pidfd, signal_number)
+        ended, _, _ = select.select([pidfd], [], [], timeout_seconds)
+        if ended:
+            assert pid is not None
+            _reap(pid)
+        return bool(ended)
+
+
+def log_tail(log: Path) -> str:
+    """The last lines of `log`, or an empty string."""
+    try:
+        return "\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
+    except FileNotFoundError:
+        return ""
+
+
+def check_port_free(port: int) -> None:
+    """Raise `PortTaken` if another program listens on `port` of 127.0.0.1."""
+    with socket.socket() as probe:
+        # As the node's own listener does: connections in TIME_WAIT are no obstacle.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise PortTaken(port) from error
+
+
+@contextlib.contextmanager
+def _opened(pid: int | None, home: Path) -> Iterator[int | None]:
+    """A pidfd of `pid` if that is the living node of `home`, else None."""
+    try:
+        pidfd = None if pid is None or pid <= 0 else os.pidfd_open(pid)
+    except ProcessLookupError:
+        pidfd = None
+    if pid is None or pidfd is None:
+        yield None
+        return
+    try:
+        yield pidfd if _is_node_of(pid, home) else None
+    finally:
+        os.close(pidfd)
+
+
+def _is_node_of(pid: int, home: Path) -> bool:
+    try:
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    if arguments == [b""]:  # a zombie has none
+        _reap(pid)
+        return False
+    return b"--home" in arguments and os.fsencode(home) in arguments
+
+
+def _reap(pid: int) -> None:
+    """Collect the exit status if `pid` is a child of this process."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
