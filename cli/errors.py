@@ -12,6 +12,7 @@ from typing import Final
 import click
 
 from ledger.errors import IntegrityError, InvalidInput, QiongError, StorageError
+from node.errors import Refused as NodeFolderRefused
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
@@ -61,6 +62,6 @@ def from_typed(error: QiongError) -> CommandError:
     """The command's end for any typed error: integrity 5, storage and bad input 3."""
     if isinstance(error, IntegrityError):
         return NotProven(str(error), error.hint)
-    if isinstance(error, StorageError | InvalidInput):
+    if isinstance(error, StorageError | InvalidInput | NodeFolderRefused):
         return Refused(str(error), error.hint)
     return Failed(str(error), error.hint)
