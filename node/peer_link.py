@@ -1,0 +1,148 @@
+"""One direction between two validators: we dial, we send, and nothing is read but pongs.
+
+Every ordered pair of validators has its own link. Two links cost a second TLS session per pair and
+save all the rest: no simultaneous-open to resolve, no tie to break after a restart, and whoever has
+something to say owns the connection it says it on. Dialling again backs off up to a bound, with
+jitter, so that peers of a restarted validator do not arrive all at once.
+
+While a link is down nothing is queued: votes are sent again every tick, and a peer that comes back
+asks for what it missed. A peer that accepts bytes too slowly loses the link, not our memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import ssl
+from collections.abc import Callable
+from typing import Final
+
+import aiohttp
+
+from ledger.errors import InvalidInput
+from node.frames import Lane, OutgoingQueue, pack
+from node.identities import Identities
+
+log = logging.getLogger("qiong.peers")
+
+PATH: Final = "/peer/1"
+"""The request path of a link; its number is the version of the frames."""
+
+BACKOFF_MIN_SECONDS: Final = 0.1
+BACKOFF_MAX_SECONDS: Final = 3.0
+"""Longest wait between two attempts: a healed partition must commit within 5 s."""
+
+CONNECT_SECONDS_MAX: Final = 5.0
+SEND_SECONDS_MAX: Final = 10.0
+"""How long a batch may wait for a peer that does not read; then the link is given up."""
+
+HEARTBEAT_SECONDS: Final = 5.0
+"""A link without an answer to its ping for half of this is dead."""
+
+INCOMING_BYTES_MAX: Final = 64 << 10
+"""The far end says nothing on this link; anything longer than a control frame is refused."""
+
+
+class PeerLink:
+    """The outgoing link to `organisation` at `address` (``host:port``)."""
+
+    def __init__(
+        self,
+        organisation: str,
+        address: str,
+        session: aiohttp.ClientSession,
+        context: ssl.SSLContext,
+        identities: Identities,
+        on_change: Callable[[str, bool], None],
+    ) -> None:
+        self.organisation = organisation
+        self.address = address
+        self.connected = False
+        self._session = session
+        self._context = context
+        self._identities = identities
+        self._on_change = on_change
+        self._queue = OutgoingQueue()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def dropped(self) -> int:
+        """Frames dropped because the peer took them too slowly."""
+        return self._queue.dropped
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name=f"link to {self.organisation}")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def send(self, lane: Lane, frame: bytes) -> None:
+        """Queue a frame, or drop it while the link is down."""
+        if self.connected:
+            self._queue.put(lane, frame)
+            self._wake.set()
+
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            try:
+                await self._connect_and_send()
+                failures = 0
+            except (aiohttp.ClientError, OSError, TimeoutError, InvalidInput) as error:
+                if self.connected:
+                    failures = 0
+                level = logging.WARNING if isinstance(error, InvalidInput) else logging.DEBUG
+                log.log(level, "link to %s (%s): %s", self.organisation, self.address, error)
+            finally:
+                self._set_connected(False)
+            failures += 1
+            longest = min(BACKOFF_MAX_SECONDS, BACKOFF_MIN_SECONDS * 2 ** min(failures, 10))
+            await asyncio.sleep(random.uniform(longest / 2, longest))
+
+    async def _connect_and_send(self) -> None:
+        async with asyncio.timeout(CONNECT_SECONDS_MAX):
+            socket = await self._session.ws_connect(
+                f"https://{self.address}{PATH}",
+                ssl=self._context,
+                compress=0,
+                heartbeat=HEARTBEAT_SECONDS,
+                max_msg_size=INCOMING_BYTES_MAX,
+            )
+        try:
+            self._identities.of(socket.get_extra_info("ssl_object"), self.organisation)
+            self._set_connected(True)
+            reader = asyncio.create_task(self._until_closed(socket))
+            try:
+                await self._send_until(socket, reader)
+            finally:
+                reader.cancel()
+                await asyncio.gather(reader, return_exceptions=True)
+        finally:
+            await socket.close()
+
+    async def _send_until(
+        self, socket: aiohttp.ClientWebSocketResponse, reader: asyncio.Task[None]
+    ) -> None:
+        reader.add_done_callback(lambda _: self._wake.set())
+        while not reader.done():
+            while self._queue:
+                async with asyncio.timeout(SEND_SECONDS_MAX):
+                    await socket.send_bytes(pack(self._queue.take()))
+            self._wake.clear()
+            if not reader.done():
+                await self._wake.wait()
+
+    async def _until_closed(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        """Read, so that pings are answered and a close is noticed."""
+        async for _ in socket:
+            pass
+
+    def _set_connected(self, connected: bool) -> None:
+        if connected != self.connected:
+            self.connected = connected
+            self._queue.clear()
+            self._on_change(self.organisation, connected)
