@@ -69,20 +69,27 @@ def running(pid: int | None, home: Path) -> bool:
         return pidfd is not None
 
 
-def stop(pid: int | None, home: Path, *, signal_number: int, timeout_seconds: float) -> bool:
-    """Send `signal_number` to the node of `home` and wait for its end.
+def send_signal(pid: int | None, home: Path, signal_number: int) -> bool:
+    """Signal the node of `home`; return False if it was not running."""
+    with _opened(pid, home) as pidfd:
+        if pidfd is None:
+            return False
+        signal.pidfd_send_signal(pidfd, signal_number)
+        return True
 
-    Return False if it still runs after `timeout_seconds`; True also if it was not running.
-    """
+
+def wait_end(pid: int | None, home: Path, timeout_seconds: float) -> bool:
+    """Wait for the end of the node of `home`; return False if it outlives `timeout_seconds`."""
     with _opened(pid, home) as pidfd:
         if pidfd is None:
             return True
-        signal.pidfd_send_signal(pidfd, signal_number)
-        ended, _, _ = select.select([pidfd], [], [], timeout_seconds)
-        if ended:
-            assert pid is not None
-            _reap(pid)
-        return bool(ended)
+        # poll, not select: descriptors above 1,023 must do.
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        ended = bool(poll.poll(timeout_seconds * 1000))
+    if ended and pid is not None:
+        _reap(pid)
+    return ended
 
 
 def log_tail(log: Path) -> str:
