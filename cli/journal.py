@@ -69,7 +69,11 @@ class Journal:
         except BlockingIOError:
             self._file.close()
             raise Refused(f"{path} is in use by another run", "wait until it ends") from None
-        self._load(chain_id)
+        try:
+            self._load(chain_id)
+        except BaseException:
+            self._file.close()
+            raise
 
     def __enter__(self) -> Journal:
         return self
