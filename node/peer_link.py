@@ -15,14 +15,14 @@ import asyncio
 import logging
 import random
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import aiohttp
 
-from ledger.errors import InvalidInput
+from ledger.errors import QiongError
 from node.frames import Lane, OutgoingQueue, pack
-from node.identities import Identities
+from node.tls import organisation_of
 
 log = logging.getLogger("qiong.peers")
 
@@ -44,8 +44,33 @@ INCOMING_BYTES_MAX: Final = 64 << 10
 """The far end says nothing on this link; anything longer than a control frame is refused."""
 
 
+class WrongPeer(QiongError):
+    """Another validator answers at this peer's address."""
+
+    code = "wrong_peer"
+    hint = "check the addresses in qiong.toml [peers]"
+
+    def __init__(self, expected: str, found: str) -> None:
+        self.expected = expected
+        self.found = found
+        super().__init__(f"expected {expected}, found {found}")
+
+
+def check_peer(tls: ssl.SSLObject | None, expected: str, pinned: Mapping[str, bytes]) -> None:
+    """Raise unless the pinned key of `expected` made this TLS session.
+
+    `PeerNotPinned` for a stranger, `WrongPeer` for another validator.
+    """
+    found = organisation_of(None if tls is None else tls.getpeercert(binary_form=True), pinned)
+    if found != expected:
+        raise WrongPeer(expected, found)
+
+
 class PeerLink:
-    """The outgoing link to `organisation` at `address` (``host:port``)."""
+    """The outgoing link to `organisation` at `address` (``host:port``).
+
+    `pinned` maps each organisation to its TLS certificate in DER.
+    """
 
     def __init__(
         self,
@@ -53,7 +78,7 @@ class PeerLink:
         address: str,
         session: aiohttp.ClientSession,
         context: ssl.SSLContext,
-        identities: Identities,
+        pinned: Mapping[str, bytes],
         on_change: Callable[[str, bool], None],
     ) -> None:
         self.organisation = organisation
@@ -61,7 +86,7 @@ class PeerLink:
         self.connected = False
         self._session = session
         self._context = context
-        self._identities = identities
+        self._pinned = pinned
         self._on_change = on_change
         self._queue = OutgoingQueue()
         self._wake = asyncio.Event()
@@ -92,10 +117,10 @@ class PeerLink:
             try:
                 await self._connect_and_send()
                 failures = 0
-            except (aiohttp.ClientError, OSError, TimeoutError, InvalidInput) as error:
+            except (aiohttp.ClientError, OSError, TimeoutError, QiongError) as error:
                 if self.connected:
                     failures = 0
-                level = logging.WARNING if isinstance(error, InvalidInput) else logging.DEBUG
+                level = logging.WARNING if isinstance(error, QiongError) else logging.DEBUG
                 log.log(level, "link to %s (%s): %s", self.organisation, self.address, error)
             finally:
                 self._set_connected(False)
@@ -113,7 +138,7 @@ class PeerLink:
                 max_msg_size=INCOMING_BYTES_MAX,
             )
         try:
-            self._identities.of(socket.get_extra_info("ssl_object"), self.organisation)
+            check_peer(socket.get_extra_info("ssl_object"), self.organisation, self._pinned)
             self._set_connected(True)
             reader = asyncio.create_task(self._until_closed(socket))
             try:

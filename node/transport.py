@@ -21,8 +21,8 @@ from aiohttp import WSMsgType, web
 
 from ledger.errors import InvalidInput
 from node.frames import PACKED_BYTES_MAX, Lane, unpack
-from node.identities import Identities
 from node.peer_link import HEARTBEAT_SECONDS, PATH, PeerLink
+from node.tls import PeerNotPinned, organisation_of
 
 log = logging.getLogger("qiong.peers")
 
@@ -63,19 +63,23 @@ class TokenBucket:
 
 
 class Transport:
-    """All links of one validator. `addresses`: organisation -> ``host:port`` of every other."""
+    """All links of one validator.
+
+    `addresses` maps every other organisation to its ``host:port``, `pinned` every organisation to
+    its TLS certificate in DER.
+    """
 
     def __init__(
         self,
         addresses: Mapping[str, str],
-        identities: Identities,
+        pinned: Mapping[str, bytes],
         server_context: ssl.SSLContext,
         client_context: ssl.SSLContext,
         receiver: Receiver,
         on_change: Callable[[str, bool], None] = lambda organisation, connected: None,
     ) -> None:
         self._addresses = addresses
-        self._identities = identities
+        self._pinned = pinned
         self._server_context = server_context
         self._client_context = client_context
         self._receiver = receiver
@@ -107,7 +111,7 @@ class Transport:
                 address,
                 self._session,
                 self._client_context,
-                self._identities,
+                self._pinned,
                 self._on_change,
             )
             self._links[organisation] = link
@@ -149,12 +153,12 @@ class Transport:
         return sum(link.dropped for link in self._links.values())
 
     async def _accept(self, request: web.Request) -> web.WebSocketResponse:
-        transport = request.transport
+        tls = None if request.transport is None else request.transport.get_extra_info("ssl_object")
         try:
-            organisation = self._identities.of(
-                None if transport is None else transport.get_extra_info("ssl_object")
+            organisation = organisation_of(
+                None if tls is None else tls.getpeercert(binary_form=True), self._pinned
             )
-        except InvalidInput as error:
+        except PeerNotPinned as error:
             log.warning("refused a link from %s: %s", request.remote, error)
             raise web.HTTPForbidden from None
         socket = web.WebSocketResponse(

@@ -1,0 +1,94 @@
+"""The write-ahead log of votes: what this validator must not forget before it speaks again.
+
+Records are `consensus.records`, framed and chained by the segment log. Opening reads all of them
+back; bodies are kept aside, those above the certified height only.
+
+The log is rewritten when a segment's worth was appended: the replica says what a new log must begin
+with, the bodies it still needs follow, and the segments before that are dropped. Left out: what the
+records mean, and when a lost log silences the validator (both are the replica's).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from consensus import records
+from consensus.records import BodyRecord
+from ledger.block import Body
+from ledger.errors import IntegrityError, InvalidInput
+from ledger.storage import segments
+from ledger.storage.folder import Folder
+from ledger.storage.segments import SegmentLog
+from ledger.transaction import SignedTransaction
+from ledger.types import Height
+from node.bodies import HeldBody
+
+SEGMENT_BYTES: Final = 32 << 20
+"""Some minutes of full blocks; a restart reads at most about two of these."""
+
+
+class VoteDamaged(IntegrityError):
+    """A record of the write-ahead log whose frame holds and whose content does not."""
+
+    code = "vote_damaged"
+    hint = "do not vote with this key again; restore the folder `wal` or rotate the key"
+
+    def __init__(self, sequence: int, reason: str) -> None:
+        self.sequence = sequence
+        self.reason = reason
+        super().__init__(f"write-ahead log, record {sequence}: {reason}")
+
+
+class VoteLog:
+    """The open log. `recovered` are its records without bodies, in order; `bodies` those held
+    above the certified height. One thread appends."""
+
+    def __init__(
+        self, folder: Folder, certified: Height, *, segment_bytes: int = SEGMENT_BYTES
+    ) -> None:
+        """Read the log in `folder` back, cutting a torn tail.
+
+        Raises `LogCorrupt`, `VoteDamaged`, `StoreLocked` and other storage errors.
+        """
+        self.recovered: list[records.Record] = []
+        self.bodies: list[HeldBody] = []
+        self._certified = certified
+        self._segment_bytes = segment_bytes
+        self._appended_bytes = 0
+        self._log = SegmentLog(folder, segment_bytes=segment_bytes, on_record=self._read)
+
+    @property
+    def compaction_due(self) -> bool:
+        """Whether more than a segment was appended since the last compaction or opening."""
+        return self._appended_bytes >= self._segment_bytes
+
+    def append(self, payloads: Sequence[bytes]) -> None:
+        """Append encoded records and sync. Raises `StoreFull`, `StoreFailed`: then stop voting."""
+        self._log.append(payloads)
+        self._log.sync()
+        self._appended_bytes += sum(map(len, payloads))
+
+    def compact(self, payloads: Sequence[bytes]) -> None:
+        """Let the log begin with `payloads`: append and sync them, then drop what lies before."""
+        if payloads:
+            first = self._log.append(payloads)
+            self._log.sync()
+            self._log.drop_before(first)
+        self._appended_bytes = 0
+
+    def close(self) -> None:
+        self._log.close()
+
+    def _read(self, record: segments.Record) -> None:
+        try:
+            content = records.decode(record.payload)
+            if not isinstance(content, BodyRecord):
+                self.recovered.append(content)
+                return
+            body = Body.decode(content.body)
+            if body.n > self._certified:
+                transactions = tuple(map(SignedTransaction.decode, content.transactions))
+                self.bodies.append(HeldBody(body, content.body, transactions))
+        except InvalidInput as error:
+            raise VoteDamaged(record.sequence, str(error)) from error
