@@ -6,8 +6,8 @@ between them was rewritten (consistency).
 
 `HistoryTree` keeps the frontier alone: the roots of the complete subtrees that cover the leaves so
 far, largest first, at most 63 hashes. Appending a leaf completes some subtrees; their hashes are
-handed to the caller to store as (level, position) -> hash, two a leaf on average and never rewritten.
-Proofs are made from those stored nodes through a reader, for any tree size up to the present one.
+handed to the caller to store as (level, position) -> hash, two a leaf on average and never
+rewritten. Proofs are made from those stored nodes through a reader, for any tree size so far.
 
 Left out: where the nodes are stored, and which headers count (`ledger.store` does both).
 """
