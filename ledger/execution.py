@@ -26,7 +26,7 @@ from ledger.block import BlockHeader, DecidedBlock
 from ledger.errors import IntegrityError
 from ledger.genesis import Genesis
 from ledger.hashing import ZERO_DIGEST
-from ledger.receipt import CallOutcome, Event, Receipt, TransactionOutcome
+from ledger.receipt import CallOutcome, Receipt, TransactionOutcome
 from ledger.transaction import SignedTransaction, Transaction
 from ledger.types import Digest, Epoch, Gas, Height, TimeMs
 
@@ -141,9 +141,12 @@ class ExecutedTransaction:
     transaction: SignedTransaction
     body_index: int
     """Its place in the body, counting skipped ones; `receipt.index` does not count them."""
-    receipt: Receipt
-    receipt_bytes: bytes
     outcome: TransactionOutcome
+    receipt: Receipt
+    leaf: bytes
+    """The receipt's bytes, its leaf under `receipts_root`."""
+    call_leaves: tuple[bytes, ...]
+    event_leaves: tuple[bytes, ...]
 
 
 @dataclass(frozen=True)
@@ -221,7 +224,7 @@ def execute(
         time_ms=time_ms,
         tx_count=len(executed),
         tx_root=merkle.root(entry.receipt.tx_id for entry in executed),
-        receipts_root=merkle.root(entry.receipt_bytes for entry in executed),
+        receipts_root=merkle.root(entry.leaf for entry in executed),
         state_root=change.root,
         history_root=chain.history_root,
         validators_hash=rules.validators_hash,
@@ -315,26 +318,26 @@ def _quarantine(transaction: Transaction) -> TransactionOutcome:
 def _executed(
     index: int, body_index: int, signed: SignedTransaction, outcome: TransactionOutcome
 ) -> ExecutedTransaction:
+    call_leaves = tuple(call.leaf(i) for i, call in enumerate(outcome.calls))
+    event_leaves = tuple(event.leaf() for event in outcome.events)
     receipt = Receipt(
         tx_id=signed.id,
         index=index,
         status=outcome.status,
         code=outcome.code,
         gas=outcome.gas,
-        calls_root=calls_root(outcome.calls),
-        events_root=events_root(outcome.events),
+        calls_root=merkle.root(call_leaves),
+        events_root=merkle.root(event_leaves),
     )
-    return ExecutedTransaction(signed, body_index, receipt, receipt.encode(), outcome)
-
-
-def calls_root(calls: Sequence[CallOutcome]) -> Digest:
-    """Root over the call outcomes, as a receipt carries it."""
-    return merkle.root(outcome.leaf(i) for i, outcome in enumerate(calls))
-
-
-def events_root(events: Sequence[Event]) -> Digest:
-    """Root over the events, as a receipt carries it."""
-    return merkle.root(event.leaf() for event in events)
+    return ExecutedTransaction(
+        transaction=signed,
+        body_index=body_index,
+        outcome=outcome,
+        receipt=receipt,
+        leaf=receipt.encode(),
+        call_leaves=call_leaves,
+        event_leaves=event_leaves,
+    )
 
 
 def _merge(

@@ -1,0 +1,296 @@
+"""The block files: what was decided, certified and quarantined; the only source of all three.
+
+A segment log of records in the order they were learnt. A record is a kind byte, the height as 8
+bytes big-endian, and the rest:
+
+    decided      canonical [d, body bytes or nil (NULL), [transaction bytes...]]
+    certificate  the certificate's bytes
+    quarantine   canonical [transaction id, authorisation bytes]
+
+`decided` is synced before anything is executed; heights are decided one after another, each once.
+A certificate needs no sync of its own: the next decided record's sync covers it, and a lost one is
+made again by the peers. Opening reads every record and keeps a position per height in memory.
+
+Left out: what follows from the blocks (`ledger.store`), and verifying certificates.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from typing import Final
+
+from ledger import canonical, fields
+from ledger.block import BODY_TRANSACTIONS_MAX, Body, DecidedBlock, null_digest
+from ledger.certificate import Certificate
+from ledger.errors import IntegrityError, InvalidInput
+from ledger.hashing import sha256
+from ledger.storage.folder import Folder
+from ledger.storage.segments import SEGMENT_BYTES, Record, SegmentLog
+from ledger.transaction import TRANSACTION_BYTES_MAX, SignedTransaction
+from ledger.types import Digest, Height
+
+KIND_DECIDED: Final = 1
+KIND_CERTIFICATE: Final = 2
+KIND_QUARANTINE: Final = 3
+
+BODY_BYTES_MAX: Final = 1 << 20
+"""Longest encoded body: `BODY_TRANSACTIONS_MAX` digests of 34 bytes, and room."""
+
+_HEAD: Final = 9
+_NONE: Final = 0  # sequence numbers start at 1
+
+
+class BlockMissing(InvalidInput):
+    """No such height is kept here: not decided yet, or pruned."""
+
+    code = "no_such_block"
+
+    def __init__(self, n: int, first: int, last: int) -> None:
+        self.n = n
+        self.first = first
+        self.last = last
+        super().__init__(f"block {n} is not kept; blocks {first} to {last} are")
+
+
+class DecidedTwice(IntegrityError):
+    """Height `n` was decided before, and otherwise. More than f validators lied, or a bug."""
+
+    code = "decided_twice"
+    hint = "stop, and compare this node's blocks with the other validators'"
+
+    def __init__(self, n: Height, stored: Digest, offered: Digest) -> None:
+        self.n = n
+        self.stored = stored
+        self.offered = offered
+        super().__init__(f"block {n}: stored {stored.hex()}, offered {offered.hex()}")
+
+
+class BlockDamaged(IntegrityError):
+    """A stored block does not have the hashes it was decided under."""
+
+    code = "block_damaged"
+    hint = "take the block from a peer or a backup"
+
+    def __init__(self, n: Height, reason: str) -> None:
+        self.n = n
+        self.reason = reason
+        super().__init__(f"block {n}: {reason}")
+
+
+class OutOfOrder(IntegrityError):
+    """A decided height that does not follow the last one."""
+
+    code = "out_of_order"
+
+    def __init__(self, expected: int, got: int) -> None:
+        self.expected = expected
+        self.got = got
+        super().__init__(f"expected block {expected}, got {got}")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlock:
+    """A decided block as bytes, just as it is served to peers; `body` is None for NULL."""
+
+    n: Height
+    d: Digest
+    body: bytes | None
+    transactions: tuple[bytes, ...]
+
+    def decode(self) -> DecidedBlock:
+        """The block with every hash checked against `d`. Raises `BlockDamaged`."""
+        try:
+            body = None if self.body is None else Body.decode(self.body)
+            transactions = tuple(SignedTransaction.decode(raw) for raw in self.transactions)
+        except InvalidInput as error:
+            raise BlockDamaged(self.n, str(error)) from error
+        digest = null_digest(self.n) if body is None else body.digest
+        if digest != self.d:
+            raise BlockDamaged(self.n, f"its body hashes to {digest.hex()}, not {self.d.hex()}")
+        listed = () if body is None else body.transaction_digests
+        if tuple(sha256(raw) for raw in self.transactions) != listed:
+            raise BlockDamaged(self.n, "its transactions are not those its body lists")
+        return DecidedBlock(self.n, self.d, body, transactions)
+
+
+class BlockFiles:
+    """The open block files. One thread appends; reading is safe from any thread."""
+
+    def __init__(self, folder: Folder, *, segment_bytes: int = SEGMENT_BYTES) -> None:
+        """Read every record, cut a torn tail.
+
+        Raises `LogCorrupt`, `OutOfOrder`, and `StoreLocked`, `StoreFailed` and the like.
+        """
+        self._index = _Index(0, array("Q"), array("Q"))
+        self._quarantines: dict[int, list[int]] = {}
+        self._certified = 0
+        self._log = SegmentLog(folder, segment_bytes=segment_bytes, on_record=self._note_record)
+
+    @property
+    def first_height(self) -> Height:
+        """The lowest height kept; 0 while there is none."""
+        return Height(self._index.first)
+
+    @property
+    def last_height(self) -> Height:
+        """The highest decided height; 0 while there is none."""
+        return Height(self._index.last)
+
+    @property
+    def certified_height(self) -> Height:
+        """The highest height with a certificate; 0 while there is none."""
+        return Height(self._certified)
+
+    @property
+    def cut_bytes(self) -> int:
+        """Bytes of an unfinished record that opening cut off."""
+        return self._log.cut_bytes
+
+    def append_decided(self, block: StoredBlock) -> None:
+        """Store the next decided block and sync; the same block again changes nothing.
+
+        Raises `OutOfOrder`, `DecidedTwice`, and storage errors, after which nothing more goes.
+        """
+        if self._index.position(block.n) is not None:
+            stored = self.read(block.n)
+            if stored.d != block.d:
+                raise DecidedTwice(block.n, stored.d, block.d)
+            return
+        if self.last_height and block.n != self.last_height + 1:
+            raise OutOfOrder(self.last_height + 1, block.n)
+        content = canonical.encode([block.d, block.body, list(block.transactions)])
+        sequence = self._log.append([_payload(KIND_DECIDED, block.n, content)])
+        self._log.sync()
+        self._note(KIND_DECIDED, block.n, sequence)
+
+    def append_certificate(self, certificate: Certificate) -> None:
+        """Store `certificate`; safe after the next sync. A height keeps its first one."""
+        if self._certificate_sequence(certificate.n) == _NONE:
+            payload = _payload(KIND_CERTIFICATE, certificate.n, certificate.encode())
+            sequence = self._log.append([payload])
+            self._note(KIND_CERTIFICATE, certificate.n, sequence)
+
+    def append_quarantine(self, n: Height, tx_id: Digest, authorisation: bytes) -> None:
+        """Store and sync that a quorum took `tx_id` out of block `n`; the caller verified it."""
+        content = canonical.encode([tx_id, authorisation])
+        sequence = self._log.append([_payload(KIND_QUARANTINE, n, content)])
+        self._log.sync()
+        self._note(KIND_QUARANTINE, n, sequence)
+
+    def read(self, n: Height) -> StoredBlock:
+        """The block decided at `n`. Raises `BlockMissing`, `LogCorrupt`."""
+        index = self._index
+        position = index.position(n)
+        if position is None:
+            raise BlockMissing(n, index.first, index.last)
+        content = self._content(index.decided[position], n)
+        row = fields.array(canonical.decode(content), "decided", 3)
+        items = fields.bounded(row[2], "decided.transactions", BODY_TRANSACTIONS_MAX)
+        return StoredBlock(
+            n=n,
+            d=fields.digest(row[0], "decided.d"),
+            body=None
+            if row[1] is None
+            else fields.binary(row[1], "decided.body", size_max=BODY_BYTES_MAX),
+            transactions=tuple(
+                fields.binary(item, "decided.transaction", size_max=TRANSACTION_BYTES_MAX)
+                for item in items
+            ),
+        )
+
+    def certificate(self, n: Height) -> Certificate | None:
+        """The certificate of exactly `n`, or None. Raises `LogCorrupt`."""
+        sequence = self._certificate_sequence(n)
+        return None if sequence == _NONE else Certificate.decode(self._content(sequence, n))
+
+    def certificate_from(self, n: Height) -> Certificate | None:
+        """The certificate of the lowest height at or above `n` that has one, or None."""
+        for height in range(max(n, self.first_height), self._certified + 1):
+            if self._certificate_sequence(Height(height)) != _NONE:
+                return self.certificate(Height(height))
+        return None
+
+    def quarantined(self, n: Height) -> dict[Digest, bytes]:
+        """Transactions taken out of block `n`, each with its authorisation."""
+        found: dict[Digest, bytes] = {}
+        for sequence in self._quarantines.get(n, ()):
+            row = fields.array(canonical.decode(self._content(sequence, n)), "quarantine", 2)
+            tx_id = fields.digest(row[0], "quarantine.transaction")
+            found[tx_id] = fields.binary(row[1], "quarantine.authorisation")
+        return found
+
+    def drop_before(self, n: Height) -> None:
+        """Delete whole segments that hold nothing of height `n` or above."""
+        index = self._index
+        position = index.position(n)
+        if position is None:
+            return
+        self._log.drop_before(index.decided[position])
+        first = self._log.first_sequence
+        dropped = next(i for i, sequence in enumerate(index.decided) if sequence >= first)
+        # One assignment: readers in other threads hold either index whole.
+        self._index = _Index(
+            index.first + dropped, index.decided[dropped:], index.certificates[dropped:]
+        )
+
+    def close(self) -> None:
+        """Give up the folder."""
+        self._log.close()
+
+    def _content(self, sequence: int, n: Height) -> bytes:
+        try:
+            return self._log.read(sequence)[_HEAD:]
+        except KeyError:
+            raise BlockMissing(n, self.first_height, self.last_height) from None
+
+    def _certificate_sequence(self, n: Height) -> int:
+        index = self._index
+        position = index.position(n)
+        return _NONE if position is None else index.certificates[position]
+
+    def _note_record(self, record: Record) -> None:
+        height = Height(int.from_bytes(record.payload[1:_HEAD], "big"))
+        self._note(record.payload[0], height, record.sequence)
+
+    def _note(self, kind: int, n: Height, sequence: int) -> None:
+        index = self._index
+        if kind == KIND_DECIDED:
+            if not index.decided:
+                index.first = n
+            elif n != index.last + 1:
+                raise OutOfOrder(index.last + 1, n)
+            index.certificates.append(_NONE)
+            index.decided.append(sequence)
+        elif kind == KIND_CERTIFICATE:
+            position = index.position(n)
+            # One without its block belongs to a block of a dropped segment.
+            if position is not None:
+                index.certificates[position] = sequence
+                self._certified = max(self._certified, n)
+        elif kind == KIND_QUARANTINE:
+            self._quarantines.setdefault(n, []).append(sequence)
+        else:
+            raise BlockDamaged(n, f"a record of unknown kind {kind}")
+
+
+@dataclass(slots=True)
+class _Index:
+    """Where in the log each height's records are: sequence numbers by height - `first`."""
+
+    first: int
+    decided: array[int]
+    certificates: array[int]
+    """`_NONE` for a height without one of its own."""
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.decided) - 1 if self.decided else 0
+
+    def position(self, n: int) -> int | None:
+        position = n - self.first
+        return position if 0 <= position < len(self.decided) else None
+
+
+def _payload(kind: int, n: Height, content: bytes) -> bytes:
+    return bytes([kind]) + n.to_bytes(8, "big") + content
