@@ -67,7 +67,7 @@ class ValidatorEntry:
     @property
     def log(self) -> Path:
         """Where its stdout and stderr go."""
-        return self.home / "node.log"
+        return self.home / "logs" / "node.log"
 
 
 @dataclass(frozen=True, slots=True)

@@ -221,6 +221,7 @@ def _start(network: Manifest, entries: Iterable[ValidatorEntry]) -> Manifest:
     """Start `entries`, writing each pid before the next start: no process is ever forgotten."""
     entries = list(entries)
     for entry in entries:
+        process.wait_end(entry.pid, entry.home, TERMINATE_SECONDS_MAX)
         for port in founding.ports(entry):
             process.check_port_free(port)
     for entry in entries:
