@@ -1,4 +1,4 @@
-"""What a replica is given: the rules of its epoch, who it is, and what its ledger holds at start."""
+"""What a replica is given: its epoch's rules, who it is, and what its ledger holds at start."""
 
 from __future__ import annotations
 

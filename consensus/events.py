@@ -16,7 +16,7 @@ from ledger.types import Digest, Height, TimeMs
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A verified message came over the link of organisation `sender`, who need not be its signer."""
+    """A verified message came over the link of `sender`, who need not be its signer."""
 
     now_ms: TimeMs
     sender: str

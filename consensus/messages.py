@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar, Final, Generic, TypeAlias, TypeVar
 
 from ledger import canonical, fields
@@ -152,7 +153,7 @@ class ViewChange:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """One O[n] of a NEW-VIEW; `signature` is the new primary's PRE-PREPARE for (view, n, digest)."""
+    """One O[n] of a NEW-VIEW; `signature` is the new primary's PRE-PREPARE for it."""
 
     n: Height
     digest: Digest
@@ -325,16 +326,16 @@ UnsignedMessage: TypeAlias = (
     | OwnVote
 )
 
-MessageT = TypeVar("MessageT", bound=SignedMessage, covariant=True)
+MessageT_co = TypeVar("MessageT_co", bound=SignedMessage, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Envelope(Generic[MessageT]):
+class Envelope(Generic[MessageT_co]):
     """A message with its claimed signer and a signature that nobody has checked yet."""
 
     epoch: Epoch
     signer: str
-    message: MessageT
+    message: MessageT_co
     signature: Signature
 
     def encode(self) -> bytes:
@@ -406,7 +407,7 @@ def _pairs(value: object, name: str) -> tuple[tuple[str, Signature], ...]:
 
 
 def _increasing(numbers: Sequence[int], name: str) -> None:
-    if any(after <= before for before, after in zip(numbers, numbers[1:], strict=False)):
+    if any(after <= before for before, after in pairwise(numbers)):
         raise FieldError(name, "strictly ascending heights", list(numbers))
 
 

@@ -12,13 +12,43 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final, assert_never, cast
 
-from consensus.config import Config, LedgerHead
+from consensus import catch_up, checkpoints, normal, recovery, timers, view_change
+from consensus.config import TICK_MS, Config, LedgerHead
 from consensus.effects import Alarm, Effect
-from consensus.events import Event
+from consensus.events import (
+    BlocksFetched,
+    BodyArrived,
+    BodyChecked,
+    Censored,
+    Event,
+    Executed,
+    OwnVoteAnswered,
+    OwnVoteAsked,
+    Propose,
+    Received,
+    Tick,
+)
+from consensus.messages import (
+    REASON_CENSORSHIP,
+    Checkpoint,
+    Commit,
+    NewView,
+    Prepare,
+    PrePrepare,
+    Status,
+    Suspect,
+    ViewChange,
+    Vote,
+)
 from consensus.records import Record
-from consensus.verifier import Sign, Verifier
+from consensus.state import State
+from consensus.verifier import Sign, Signed, Verifier
 from ledger.types import Digest, Height, TimeMs, View
+
+JUMP_MS: Final = 5_000
+"""A longer step of the wall clock is a pause or a clock set anew; timers count it as one tick."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +66,13 @@ class ProposalSlot:
 
 @dataclass(frozen=True, slots=True)
 class PeerStatus:
-    """What a peer last said of itself, and when we last heard anything from it."""
+    """What a peer last said of itself, and how long ago we last heard anything from it."""
 
     h: Height
     executed: Height
     view: View
     in_view_change: bool
-    heard_ms: TimeMs
+    silent_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +102,8 @@ class Replica:
     """One validator in one epoch. `sign` makes its signatures; it must be deterministic."""
 
     def __init__(self, config: Config, sign: Sign) -> None:
-        raise NotImplementedError
+        self._state = State(config, sign)
+        self._considered: tuple[object, ...] = ()
 
     def recover(
         self, now_ms: TimeMs, records: Sequence[Record], head: LedgerHead, verifier: Verifier
@@ -82,30 +113,143 @@ class Replica:
         Executes what was appended but not executed. Raises what `Verifier.verify` raises if a
         record's message does not verify.
         """
-        raise NotImplementedError
+        self._state.now_ms = now_ms
+        recovery.recover(self._state, records, head, verifier)
+        return self._take_effects()
 
     def step(self, event: Event) -> list[Effect]:
         """Take one event; return what to do, in order (see `consensus.effects`)."""
-        raise NotImplementedError
+        s = self._state
+        elapsed = event.now_ms - s.now_ms
+        s.now_ms = event.now_ms
+        s.clock_ms = TimeMs(s.clock_ms + (elapsed if 0 <= elapsed <= JUMP_MS else TICK_MS))
+        if s.halted is None:
+            self._dispatch(event)
+        if s.halted is None:
+            self._follow_up()
+        return self._take_effects()
+
+    def _take_effects(self) -> list[Effect]:
+        effects, self._state.out = self._state.out, []
+        return effects
+
+    def _dispatch(self, event: Event) -> None:
+        s = self._state
+        match event:
+            case Received():
+                self._on_received(event)
+            case BodyChecked():
+                normal.on_body_checked(s, event)
+            case Executed():
+                checkpoints.on_executed(s, event)
+            case Propose():
+                normal.on_propose(s, event)
+            case Tick():
+                timers.on_tick(s, event)
+            case BodyArrived():
+                normal.on_body_arrived(s, event)
+            case BlocksFetched():
+                catch_up.on_blocks(s, event)
+            case OwnVoteAsked():
+                recovery.on_asked(s, event)
+            case OwnVoteAnswered():
+                recovery.on_answered(s, event)
+            case Censored():
+                view_change.suspect(s, REASON_CENSORSHIP)
+            case _:
+                assert_never(event)
+
+    def _on_received(self, event: Received) -> None:
+        s, signed = self._state, event.signed
+        sender = s.peers.get(event.sender)
+        if sender is not None:
+            sender.heard_ms = s.clock_ms
+        if signed.signer == s.me:
+            recovery.on_own_message(s, signed)
+            return
+        recovery.note_vote(s, signed)
+        message = signed.message
+        if isinstance(message, PrePrepare | Prepare | Commit):
+            normal.on_vote(s, cast("Signed[Vote]", signed))
+        elif isinstance(message, Checkpoint):
+            checkpoints.on_checkpoint(s, cast("Signed[Checkpoint]", signed))
+        elif isinstance(message, Status):
+            if sender is not None and signed.signer == event.sender:
+                sender.status = message
+                view_change.help_into_view(s, event.sender, message)
+        elif isinstance(message, ViewChange):
+            view_change.on_view_change(s, cast("Signed[ViewChange]", signed))
+        elif isinstance(message, NewView):
+            view_change.on_new_view(s, cast("Signed[NewView]", signed))
+        else:
+            view_change.on_suspect(s, event.sender, cast("Signed[Suspect]", signed))
+
+    def _follow_up(self) -> None:
+        """Whatever became possible because a height, the view or the right to vote changed."""
+        s = self._state
+        if s.suspicion is not None:
+            reason, s.suspicion = s.suspicion, None
+            view_change.suspect(s, reason)
+        while True:
+            position = (s.h, s.view, s.safety.in_view_change, s.ready, s.observer)
+            if position == self._considered:
+                return
+            self._considered = position
+            view_change.ready_if_reached(s)
+            view_change.lead_if_due(s)
+            view_change.rotate_if_due(s)
+            for number in range(s.h + 1, s.window_end + 1):
+                normal.consider(s, Height(number))
 
     @property
     def proposal_slot(self) -> ProposalSlot | None:
         """What we may propose now, or None: not primary, no room, or not yet allowed to vote."""
-        raise NotImplementedError
+        s = self._state
+        n = normal.next_height(s)
+        if s.halted is not None or not s.may_vote or not s.safety.is_primary or n > s.window_end:
+            return None
+        return ProposalSlot(n, s.view, in_flight=n - 1 - s.appended)
 
     @property
     def status(self) -> ReplicaStatus:
         """A fresh snapshot; cheap enough for each scrape, not for each vote."""
-        raise NotImplementedError
+        s = self._state
+        peers = {
+            organisation: PeerStatus(
+                peer.status.h,
+                peer.status.executed,
+                peer.status.view,
+                peer.status.in_view_change,
+                s.clock_ms - (peer.heard_ms or 0),
+            )
+            for organisation, peer in s.peers.items()
+            if peer.status is not None
+        }
+        return ReplicaStatus(
+            view=s.view,
+            primary=s.primary(),
+            in_view_change=s.safety.in_view_change,
+            certified=s.h,
+            executed=s.executed,
+            appended=s.appended,
+            view_changes=s.view_changes,
+            failed_views=s.failed_views,
+            suspects=tuple(organisation for organisation, _ in view_change.active_suspects(s)),
+            missing=normal.missing_body(s),
+            observer=s.observer,
+            halted=s.halted,
+            evidence=len(s.evidence),
+            peers=peers,
+        )
 
     def compact(self) -> list[Record]:
         """What a new log segment must begin with before older segments may be dropped.
 
         Bodies aside: the driver copies the `BodyRecord`s of `bodies_needed`.
         """
-        raise NotImplementedError
+        return self._state.safety.compact()
 
     @property
     def bodies_needed(self) -> dict[Digest, Height]:
         """Bodies to keep on disk and serve: all we prepared above the certified height."""
-        raise NotImplementedError
+        return dict(self._state.bodies)

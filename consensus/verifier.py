@@ -20,7 +20,7 @@ from consensus.messages import (
     KIND_PRE_PREPARE,
     KIND_PREPARE,
     Envelope,
-    MessageT,
+    MessageT_co,
     NewView,
     OwnVote,
     Prepare,
@@ -32,7 +32,7 @@ from consensus.messages import (
     decode,
 )
 from consensus.new_view import content
-from ledger import keys
+from ledger import canonical, keys
 from ledger.certificate import Certificate, CertificateInvalid, message_bytes
 from ledger.errors import InvalidInput
 from ledger.hashing import sha256
@@ -72,7 +72,7 @@ class WrongEpoch(MessageRefused):
 
 
 @dataclass(frozen=True, slots=True)
-class Signed(Envelope[MessageT], Generic[MessageT]):
+class Signed(Envelope[MessageT_co], Generic[MessageT_co]):
     """A message whose signature, and every signature inside, has been verified."""
 
 
@@ -102,6 +102,17 @@ def sign(domain: Domain, signer: str, message: OwnT, key: Sign) -> Signed[OwnT]:
     return Signed(domain.epoch, signer, message, key(data))
 
 
+def proposals_of(new_view: Signed[NewView]) -> list[Signed[PrePrepare]]:
+    """The PRE-PREPAREs inside a verified NEW-VIEW, ascending in n."""
+    view = new_view.message.view
+    return [
+        Signed(
+            new_view.epoch, new_view.signer, PrePrepare(view, item.n, item.digest), item.signature
+        )
+        for item in new_view.message.proposals
+    ]
+
+
 class Verifier:
     """Verifies the messages of one epoch. `check` is the signature rule (Ed25519 by libsodium)."""
 
@@ -128,7 +139,7 @@ class Verifier:
             raise MessageRefused("unknown", "an OWN-VOTE without a signed vote")
         return vote
 
-    def _signed(self, envelope: Envelope[MessageT]) -> Signed[MessageT]:
+    def _signed(self, envelope: Envelope[MessageT_co]) -> Signed[MessageT_co]:
         signer, message = envelope.signer, envelope.message
         if envelope.epoch != self._domain.epoch:
             raise WrongEpoch(signer, self._domain.epoch, envelope.epoch)
@@ -195,7 +206,7 @@ class Verifier:
         if len(prepared.signatures) != domain.validators.quorum:
             raise MessageRefused(signer, "a prepared certificate of another size than a quorum")
         primary = domain.validators.primary(prepared.view)
-        vote = [prepared.view, prepared.n, prepared.digest]
+        vote: list[canonical.Value] = [prepared.view, prepared.n, prepared.digest]
         for voter, signature in prepared.signatures:
             kind = KIND_PRE_PREPARE if voter == primary else KIND_PREPARE
             data = message_bytes(domain.chain_id, domain.epoch, kind, vote)
@@ -218,7 +229,7 @@ class Verifier:
             raise MessageRefused(signer, "NEW-VIEW that does not follow from its VIEW-CHANGEs")
         key = domain.validators.key(signer)
         for item in new_view.proposals:
-            vote = [new_view.view, item.n, item.digest]
+            vote: list[canonical.Value] = [new_view.view, item.n, item.digest]
             data = message_bytes(domain.chain_id, domain.epoch, KIND_PRE_PREPARE, vote)
             if not self._valid(key, data, item.signature):
                 raise MessageRefused(signer, f"NEW-VIEW without a valid PRE-PREPARE of {item.n}")

@@ -1,0 +1,253 @@
+"""Leaving a view and beginning the next (OSDI '99 §4.4), SUSPECT, and planned rotation.
+
+A working view is left only when a quorum SUSPECTs its primary, when f+1 replicas have already
+left for higher views, or when the primary's turn is over. Until the NEW-VIEW comes, PRE-PREPARE
+and PREPARE are ignored; COMMIT, CHECKPOINT and blocks still count, so a decision made in the old
+view is not lost on anyone.
+
+Three rules go beyond the paper, each against a chain halted for good by one liar: a replica takes
+the NEW-VIEW's highest Certificate as its own and votes in the view only once it got there; nothing
+at or below hi is accepted but the O[n]; and the NEW-VIEW is itself the pre-prepare of each O[n].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from consensus import checkpoints, normal
+from consensus.effects import ViewEntered
+from consensus.messages import (
+    REASON_CENSORSHIP,
+    REASON_EQUIVOCATION,
+    REASON_JOINED,
+    REASON_TIMEOUT,
+    Envelope,
+    NewView,
+    Status,
+    Suspect,
+    ViewChange,
+)
+from consensus.new_view import NewViewContent, content
+from consensus.state import State
+from consensus.verifier import Signed, proposals_of
+from ledger.types import TimeMs, View
+
+SUSPECT_LIFETIME_MS: Final = 10_000
+"""How long a SUSPECT counts; its signer repeats it each tick while it means it."""
+
+HEARD_MS: Final = 10_000
+"""A primary not heard from for this long is skipped by planned rotation."""
+
+REASONS: Final = {
+    REASON_TIMEOUT: "no progress in time",
+    REASON_EQUIVOCATION: "the primary contradicted itself",
+    REASON_CENSORSHIP: "the primary passed over an organisation",
+    REASON_JOINED: "others suspect the primary",
+}
+
+
+def start(s: State, view: View, reason: str) -> None:
+    """Change to `view`. A replica that must not vote stays where it is and follows."""
+    if s.observer is not None:
+        return
+    ruling = s.safety.leave(view, s.h_hash, s.certificate)
+    if ruling is None:
+        return
+    s.checking.clear()
+    s.timer_ms = s.clock_ms
+    s.view_changes += 1
+    s.persist(ruling.record)
+    s.broadcast(ruling.vote)
+    s.out.append(ViewEntered(view, s.primary(), True, reason))
+    lead_if_due(s)
+
+
+def on_view_change(s: State, vote: Signed[ViewChange]) -> None:
+    peer = s.peers.get(vote.signer)
+    if peer is None:
+        return
+    known = peer.view_change
+    if known is not None and vote.message.view <= known.message.view:
+        if vote.message.view == known.message.view and vote.message != known.message:
+            s.accuse(known, vote)
+        return
+    peer.view_change = vote
+    if vote.message.certificate is not None:
+        checkpoints.certify(s, vote.message.certificate)
+    _join(s)
+    lead_if_due(s)
+
+
+def _join(s: State) -> None:
+    """Follow f+1 others to the (f+1)-th highest of their views: at least one is honest."""
+    views = sorted(
+        (
+            peer.view_change.message.view
+            for peer in s.peers.values()
+            if peer.view_change is not None and peer.view_change.message.view > s.view
+        ),
+        reverse=True,
+    )
+    if len(views) >= s.weak:
+        if s.safety.in_view_change:
+            s.failed_views += 1
+        start(s, views[s.weak - 1], f"{len(views)} others changed view")
+
+
+def lead_if_due(s: State) -> None:
+    """Send NEW-VIEW as primary, once a quorum changed to our view and we reached its height."""
+    if not s.safety.in_view_change or not s.safety.is_primary or s.observer is not None:
+        return
+    votes: list[Signed[ViewChange]] = [
+        peer.view_change
+        for peer in s.peers.values()
+        if peer.view_change is not None and peer.view_change.message.view == s.view
+    ]
+    if s.safety.view_change is not None:
+        votes.append(s.safety.view_change)
+    if len(votes) < s.quorum:
+        return
+    chosen: Iterable[Envelope[ViewChange]] = sorted(votes, key=lambda vote: vote.signer)[: s.quorum]
+    due = content(vote.message for vote in chosen)
+    if due.lo_certificate is not None:
+        checkpoints.certify(s, due.lo_certificate)
+    if s.h < due.lo:
+        return
+    ruling = s.safety.lead(chosen, due)
+    if ruling is not None:
+        s.persist(ruling.record)
+        s.broadcast(ruling.vote)
+        _entered(s, due)
+
+
+def on_new_view(s: State, vote: Signed[NewView]) -> None:
+    view = vote.message.view
+    current = s.safety.new_view
+    if current is not None and current.message.view == view and current.message != vote.message:
+        s.accuse(current, vote)
+    if view < s.view or (view == s.view and not s.safety.in_view_change):
+        return
+    due = content(change.message for change in vote.message.view_changes)
+    if due.lo_certificate is not None:
+        checkpoints.certify(s, due.lo_certificate)
+    ruling = s.safety.enter(vote, due)
+    if ruling is not None:
+        s.persist(ruling.record)
+        _entered(s, due)
+
+
+def _entered(s: State, due: NewViewContent) -> None:
+    s.checking.clear()
+    s.view_lo = due.lo
+    s.view_lo_time_ms = None
+    s.ready = False
+    s.timer_ms = s.clock_ms
+    s.out.append(ViewEntered(s.view, s.primary(), False, f"new view from height {due.lo}"))
+    ready_if_reached(s)
+
+
+def ready_if_reached(s: State) -> None:
+    """Begin to vote in the view once its first height is our certified one."""
+    if s.ready or s.safety.in_view_change or s.h < s.view_lo:
+        return
+    s.ready = True
+    if s.view_lo_time_ms is None and s.h in s.headers:
+        s.view_lo_time_ms = s.headers[s.h].time_ms
+    vote_obliged(s)
+
+
+def vote_obliged(s: State) -> None:
+    """PREPARE every O[n] above the certified height, executed or not. No body is needed."""
+    new_view = s.safety.new_view
+    if new_view is None or not s.may_vote:
+        return
+    for proposal in proposals_of(new_view):
+        n, digest = proposal.message.n, proposal.message.digest
+        if n <= s.h:
+            continue
+        normal.on_vote(s, proposal)
+        ruling = s.safety.prepare(n, digest, proposal.signature)
+        if ruling is not None:
+            s.broadcast(ruling.vote)
+            normal.on_vote(s, ruling.vote)
+
+
+def on_suspect(s: State, sender: str, vote: Signed[Suspect]) -> None:
+    """Taken on its signer's own link only: an old one replayed by another must not count."""
+    peer = s.peers.get(sender)
+    if peer is None or vote.signer != sender:
+        return
+    if peer.suspect is None or vote.message.view >= peer.suspect.view:
+        peer.suspect = vote.message
+        peer.suspect_ms = s.clock_ms
+        count_suspects(s)
+
+
+def active_suspects(s: State) -> list[tuple[str, Suspect]]:
+    """The SUSPECTs against the present view that still count, ours included."""
+    held = [(organisation, peer.suspect, peer.suspect_ms) for organisation, peer in s.peers.items()]
+    held.append((s.me, s.own_suspect, s.own_suspect_ms))
+    return [
+        (organisation, suspect)
+        for organisation, suspect, at_ms in held
+        if suspect is not None
+        and suspect.view >= s.view
+        and suspect.h >= s.h - s.domain.window
+        and s.clock_ms - at_ms <= SUSPECT_LIFETIME_MS
+    ]
+
+
+def suspect(s: State, reason: int) -> None:
+    """Tell everyone that we want to leave the view; keep working in it."""
+    if s.observer is not None:
+        return
+    message = Suspect(s.view, s.h, reason)
+    s.own_suspect, s.own_suspect_ms = message, TimeMs(s.clock_ms)
+    s.broadcast(s.sign(message))
+    count_suspects(s)
+
+
+def count_suspects(s: State) -> None:
+    """A quorum leaves the view; f+1 make us say that we suspect, too."""
+    active = active_suspects(s)
+    if len(active) >= s.quorum:
+        s.failed_views += 1
+        reason = min(suspect.reason for _, suspect in active)
+        start(s, View(s.view + 1), REASONS.get(reason, REASONS[REASON_TIMEOUT]))
+    elif len(active) >= s.weak and all(organisation != s.me for organisation, _ in active):
+        suspect(s, REASON_JOINED)
+
+
+def rotate_if_due(s: State) -> None:
+    """Hand over to the next primary that is alive, so that the recovery path runs every day."""
+    if not s.may_vote or s.h == s.config.epoch_end:
+        return
+    made = s.h - s.view_lo
+    if made < s.config.rotation_blocks and not _turn_is_over(s, made):
+        return
+    for step in range(1, s.validators.n + 1):
+        view = View(s.view + step)
+        peer = s.peers.get(s.primary(view))
+        alive = peer is None or (
+            peer.heard_ms is not None and s.clock_ms - peer.heard_ms <= HEARD_MS
+        )
+        if alive:
+            start(s, view, "planned rotation")
+            return
+
+
+def _turn_is_over(s: State, made: int) -> bool:
+    header = s.headers.get(s.h)
+    if made < s.config.rotation_blocks_min or header is None or s.view_lo_time_ms is None:
+        return False
+    return header.time_ms - s.view_lo_time_ms >= s.config.rotation_ms
+
+
+def help_into_view(s: State, peer: str, status: Status) -> None:
+    """Show the NEW-VIEW to a peer that is below our view or still waits for it."""
+    new_view = s.safety.new_view
+    if new_view is None:
+        return
+    if status.view < s.view or (status.view == s.view and status.in_view_change):
+        s.send(peer, new_view)
