@@ -100,12 +100,14 @@ class Story:
 
     def _issue_and_prove(self, running: Manifest, licence: Licence) -> None:
         self._heading(f"The department {DEPARTMENT!r} issues a licence.")
-        arguments = [licence.id, licence.type, licence.holder, licence.issued, licence.expires]
-        self._submit(running, "issue", arguments)
+        values = [licence.type, licence.holder, licence.issued, licence.expires]
+        names = ["--type", "--holder", "--issued", "--expires"]
+        options = [word for pair in zip(names, values, strict=True) for word in pair]
+        self._submit(running, "issue", licence.id, *options)
         self._say("All validators agreed on it by PBFT; a quorum signed the block's header.")
 
         self._heading("Anyone fetches a proof of it, from any one validator.")
-        self._prove(running, licence.id, "issued.qproof")
+        self._prove(running, licence, "issued.qproof")
         self._say(
             "The file holds the licence's entry, its path to the state's root, the header, and "
             "the signatures of a quorum."
@@ -118,8 +120,8 @@ class Story:
 
     def _revoke_and_prove(self, running: Manifest, licence: Licence) -> None:
         self._heading("The department revokes the licence; a new proof says so.")
-        self._submit(running, "revoke", [licence.id, "business given up"])
-        self._prove(running, licence.id, "revoked.qproof")
+        self._submit(running, "revoke", licence.id, "--reason", "business given up")
+        self._prove(running, licence, "revoked.qproof")
         self._verify("revoked.qproof", REVOKED)
         self._say(
             "The old file still proves that the licence was in force at its own time. Whoever "
@@ -128,20 +130,18 @@ class Story:
 
     def _prove_absence(self, running: Manifest, licence: Licence) -> None:
         self._heading("A licence that was never issued: its absence has a proof, too.")
-        self._prove(running, licence.id, "never-issued.qproof")
+        self._prove(running, licence, "never-issued.qproof")
         self._verify("never-issued.qproof", ABSENT, "--expect", ABSENT)
 
-    def _submit(self, running: Manifest, method: str, arguments: list[str]) -> None:
-        text = json.dumps(arguments, ensure_ascii=False)
-        command = ["tx", "submit", "licence", method, text, "--from", DEPARTMENT, "--wait"]
+    def _submit(self, running: Manifest, method: str, *arguments: str) -> None:
+        command = ["licence", method, *arguments, "--from", DEPARTMENT]
         answer = self._run(command, _online(running), 0)
         if answer["status"] != "committed":
             raise DemoFailed(shlex.join(command), "status committed", str(answer["status"]))
         self._say(f"[green]committed[/] in block {answer['height']}")
 
-    def _prove(self, running: Manifest, licence_id: str, file: str) -> None:
-        key = f"licence/{licence_id}"
-        self._run(["proof", "get", "state", "licence", key, "-o", file], _online(running), 0)
+    def _prove(self, running: Manifest, licence: Licence, file: str) -> None:
+        self._run(["licence", "proof", licence.id, "-o", file], _online(running), 0)
         size = (self.folder / file).stat().st_size
         self._say(f"{file} has {size:,} bytes")
 
