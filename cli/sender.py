@@ -45,15 +45,36 @@ class Tracker(Protocol):
 
 @dataclass
 class Report:
-    """Counted in rows. `submitted` were posted in this run; the others are outcomes of all rows."""
+    """Counted in rows. `submitted` were posted in this run; the others are outcomes of all rows.
+
+    `outcomes` holds the (status, code) of every row; `unknown` is the status of one without an
+    outcome.
+    """
 
     submitted: int = 0
-    committed: int = 0
-    failed: int = 0
-    unknown: int = 0
     seconds: float = 0.0
-    failures: list[tuple[int, str, str]] = field(default_factory=list)
-    """(row number from 1, status, code) of each failed row."""
+    outcomes: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def committed(self) -> int:
+        return sum(1 for status, _ in self.outcomes if status == "ok")
+
+    @property
+    def unknown(self) -> int:
+        return sum(1 for status, _ in self.outcomes if status == "unknown")
+
+    @property
+    def failed(self) -> int:
+        return len(self.outcomes) - self.committed - self.unknown
+
+    @property
+    def failures(self) -> list[tuple[int, str, str]]:
+        """(row number from 1, status, code) of each failed row."""
+        return [
+            (number, status, code)
+            for number, (status, code) in enumerate(self.outcomes, 1)
+            if status not in ("ok", "unknown")
+        ]
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -104,7 +125,7 @@ class Sender:
             if not self._post() and not self._settle(self._pending):
                 self._client.sleep(POLL_SECONDS)
             self._abandon()
-        self._count(rows)
+        self._report.outcomes = [self._outcome_of(row) for row in rows]
         self._report.seconds = time.monotonic() - started
         return self._report
 
@@ -193,17 +214,6 @@ class Sender:
         too_late = now_ms() - GIVE_UP_MS
         for entry in [e for e in self._pending.values() if e.valid_until_ms < too_late]:
             del self._pending[entry.id]
-
-    def _count(self, rows: Sequence[Row]) -> None:
-        for number, row in enumerate(rows, 1):
-            status, code = self._outcome_of(row)
-            if status == "ok":
-                self._report.committed += 1
-            elif status == "unknown":
-                self._report.unknown += 1
-            else:
-                self._report.failed += 1
-                self._report.failures.append((number, status, code))
 
     def _outcome_of(self, row: Row) -> tuple[str, str]:
         if row.digest in self._refused:
