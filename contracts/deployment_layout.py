@@ -4,8 +4,8 @@
     source/<hash hex>    the source text
 
 An upgrade appends a version and names the height at which it starts, so every older block replays
-with the source it ran. The compiled form is derived, never stored. Standard library only: the worker
-reads this layout, the genesis builder and the node write it.
+with the source it ran. The compiled form is derived, never stored. Standard library only: the
+worker reads this layout, the genesis builder and the node write it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def source_hash(source: str) -> bytes:
 
 def in_force(get: Get, name: str, height: int) -> Deployed | None:
     """The version of `name` that runs at `height`; None if there is none or it is not active."""
-    if name in RESERVED or "/" in name:
+    if name in RESERVED:
         return None
     entry = get(name)
     if not isinstance(entry, dict) or entry["status"] != ACTIVE:

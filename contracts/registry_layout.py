@@ -90,7 +90,11 @@ def seed_entries(organisations: Iterable[Organisation]) -> list[tuple[str, str, 
 
 def organisation_of(get: Get, key: str) -> str | None:
     """USCC of the organisation that `key` belongs to, None for a key nobody registered."""
-    member = get(member_key(key))
+    return organisation_in(get(member_key(key)))
+
+
+def organisation_in(member: object) -> str | None:
+    """USCC named by the decoded entry of a member, None where there is no entry."""
     return str(member["organisation"]) if isinstance(member, dict) else None
 
 

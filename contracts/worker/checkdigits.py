@@ -23,7 +23,10 @@ _USCC_TERMS: Final = tuple(
 # ISO/IEC 7064 §9, modulus pair 37, 36: what the running product becomes after each symbol.
 _HYBRID_SYMBOLS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _HYBRID_STEP: Final = tuple(
-    {symbol: ((product + value) % 36 or 36) * 2 % 37 for value, symbol in enumerate(_HYBRID_SYMBOLS)}
+    {
+        symbol: ((product + value) % 36 or 36) * 2 % 37
+        for value, symbol in enumerate(_HYBRID_SYMBOLS)
+    }
     for product in range(37)
 )
 

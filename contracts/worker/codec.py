@@ -1,8 +1,8 @@
 """Canonical bytes with the standard library only: the mirror of `ledger.canonical`.
 
 Same values, same bytes, same refusals; both are held to `tests/vectors/canonical.json` and to each
-other by a property test. `ledger.canonical` decodes and re-encodes; here every byte is checked as it
-is read, which in pure Python is the faster way to be strict.
+other by a property test. `ledger.canonical` decodes and re-encodes; here every byte is checked as
+it is read, which in pure Python is the faster way to be strict.
 
 `encode` takes a size limit because what it walks may come from a contract: a list that holds one
 list twice, forty levels deep, is small in memory and endless on the wire.
@@ -33,6 +33,12 @@ class DecodingError(ValueError):
     """Bytes are not the canonical form of any value."""
 
 
+class Encoded(bytes):
+    """Canonical bytes of a value: `encode` puts them in place as they are."""
+
+    __slots__ = ()
+
+
 def encode(value: object, size_max: int = SIZE_MAX) -> bytes:
     """Return the canonical bytes of `value`; tuples encode as arrays.
 
@@ -61,11 +67,13 @@ def _write(out: bytearray, value: object, depth: int, size_max: int) -> None:
             out += _BYTE_SIZED[size]
         else:
             _write_length(out, size, 0xC5, 0xC6)
-        out += value  # type: ignore[operator]
+        out += value  # type: ignore[arg-type]
     elif kind is dict:
         _write_map(out, value, depth, size_max)  # type: ignore[arg-type]
     elif kind is list or kind is tuple:
         _write_array(out, value, depth, size_max)  # type: ignore[arg-type]
+    elif kind is Encoded:
+        out += value  # type: ignore[arg-type]
     else:
         raise EncodingError(f"a value of type {kind.__name__}")
 

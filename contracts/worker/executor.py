@@ -1,0 +1,330 @@
+"""Transactions and calls: gas shares, layers of writes, statuses. One implementation for all runs.
+
+The worker process runs it over state that the validator sends; `contracts.runner.InlineRunner` runs
+it in the validator's own process, for tests and dry runs.
+
+The rules (consensus.md *Transactions*): a call may use CALL_GAS_MAX or what is left, whichever is
+less. Independent calls each own an equal share of the transaction's limit plus what earlier ones
+left over, and each has its own outcome. Atomic calls stand or fall together: after a failure the
+other calls' outcomes say `reverted`, ATOMIC, so that no proof of one call can claim what was never
+written. A failed call writes nothing, and its gas is charged all the same.
+
+Only a `Verdict` or a refusal ends a call here. Any other exception is a fault of this process
+(memory, a bug); it passes through and never becomes an outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from contracts import deployment_layout, registry_layout
+from contracts.dialect import (
+    Compiled,
+    CompileRefused,
+    ContractError,
+    Instance,
+    LimitExceeded,
+    Meter,
+    UnknownMethod,
+    Verdict,
+    compile_source,
+    instantiate,
+)
+from contracts.worker import codec
+from contracts.worker.host import Host, Scope
+from contracts.worker.state import Committed, LayeredState, Writes
+
+CALL_GAS_MAX: Final = 300_000
+"""About 70 ms at the worst price per gas."""
+
+CALL_GAS: Final = 50
+"""What any call costs before its code runs: finding the contract, binding arguments, a receipt."""
+
+RESULT_BYTES_MAX: Final = 65_536 + 1_024
+"""One longest string, like a stored value."""
+
+CALL_DEPTH_MAX: Final = 8
+"""Contracts calling contracts; with 32 frames each that stays below the recursion limit."""
+
+CODE_BYTES_MAX: Final = 64
+"""As in receipts (`ledger.receipt.CODE_SIZE_MAX`)."""
+
+CONTRACTS_CACHED: Final = 64
+"""Compiled contracts kept; the oldest goes first."""
+
+VALUES_CACHED: Final = 4_096
+"""Decoded platform entries kept (members, organisations, deployments); all go when full."""
+
+Arguments = list[object] | dict[str, object]
+
+
+class Call(NamedTuple):
+    contract: str
+    method: str
+    args: Arguments
+
+
+class Transaction(NamedTuple):
+    """What execution needs of a transaction; `signers` are public keys, algorithm byte included."""
+
+    signers: Sequence[bytes]
+    gas_limit: int
+    atomic: bool
+    calls: Sequence[Call]
+
+
+class CallRow(NamedTuple):
+    """One call's outcome; `code` is empty when `status` is ok."""
+
+    status: str
+    code: str
+    gas: int
+    result: codec.Encoded
+
+
+class EventRow(NamedTuple):
+    call_index: int
+    contract: str
+    name: str
+    data: codec.Encoded
+
+
+class TransactionRow(NamedTuple):
+    status: str
+    code: str
+    gas: int
+    calls: list[CallRow]
+    events: list[EventRow]
+    writes: Writes
+
+
+class Rejected(Exception):
+    """The platform refuses a call before any of its code runs."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        super().__init__(code)
+
+
+NOTHING: Final = codec.Encoded(codec.encode(None))
+
+
+class Executor:
+    """Runs blocks and views over `committed` state. Instances of contracts outlive a run; the
+    state they see does not. After an exception other than `Rejected` the executor is spent."""
+
+    def __init__(self, committed: Committed) -> None:
+        self._committed = committed
+        self._meter = Meter(0)
+        self._instances: dict[tuple[str, bytes], tuple[Instance, Host]] = {}
+        self._compiled: dict[bytes, Compiled | None] = {}
+        self._values: dict[bytes, object] = {}
+        self._active: list[str] = []
+        self.scope = Scope(LayeredState(committed), 0, 0)
+
+    def run(
+        self, height: int, time_ms: int, transactions: Sequence[Transaction]
+    ) -> list[TransactionRow]:
+        """Execute the transactions of block `height` in order."""
+        self.scope = Scope(LayeredState(self._committed), height, time_ms)
+        return [self._transaction(transaction) for transaction in transactions]
+
+    def query(self, height: int, time_ms: int, call: Call, gas_limit: int) -> CallRow:
+        """Run a view at the state of block `height`; `now()` is `time_ms`."""
+        self.scope = Scope(LayeredState(self._committed), height, time_ms)
+        self.scope.viewing = True
+        return self._call(call, gas_limit)
+
+    @property
+    def writes(self) -> Writes:
+        """What the last run wrote, all transactions together."""
+        return self.scope.state.block
+
+    def _transaction(self, transaction: Transaction) -> TransactionRow:
+        signers = [key.hex() for key in transaction.signers]
+        self.scope.signers = signers
+        if not any(
+            registry_layout.has_role(self.registry, key, registry_layout.SUBMITTER)
+            for key in signers
+        ):
+            refused = CallRow("rejected", "missing_role", 0, NOTHING)
+            return TransactionRow(
+                "rejected", "missing_role", 0, [refused] * len(transaction.calls), [], {}
+            )
+        if transaction.atomic:
+            return self._atomic(transaction)
+        return self._independent(transaction)
+
+    def _independent(self, transaction: Transaction) -> TransactionRow:
+        state = self.scope.state
+        count = len(transaction.calls)
+        share, left = divmod(transaction.gas_limit, count)
+        rows: list[CallRow] = []
+        events: list[EventRow] = []
+        for index, call in enumerate(transaction.calls):
+            left += share
+            row = self._call(call, min(CALL_GAS_MAX, left))
+            left -= row.gas
+            rows.append(row)
+            state.end_call(keep=row.status == "ok")
+            if row.status == "ok":
+                self._take_events(events, index)
+        failed = next((row for row in rows if row.status != "ok"), None)
+        succeeded = any(row.status == "ok" for row in rows)
+        status, code = ("ok", "") if succeeded or failed is None else (failed.status, failed.code)
+        gas = sum(row.gas for row in rows)
+        return TransactionRow(status, code, gas, rows, events, state.end_transaction(keep=True))
+
+    def _atomic(self, transaction: Transaction) -> TransactionRow:
+        state = self.scope.state
+        left = transaction.gas_limit
+        rows: list[CallRow] = []
+        events: list[EventRow] = []
+        for index, call in enumerate(transaction.calls):
+            row = self._call(call, min(CALL_GAS_MAX, left))
+            left -= row.gas
+            rows.append(row)
+            state.end_call(keep=row.status == "ok")
+            if row.status != "ok":
+                state.end_transaction(keep=False)
+                undone = [CallRow("reverted", "ATOMIC", each.gas, NOTHING) for each in rows[:-1]]
+                never = CallRow("reverted", "ATOMIC", 0, NOTHING)
+                skipped = [never] * (len(transaction.calls) - index - 1)
+                gas = transaction.gas_limit - left
+                calls = [*undone, row, *skipped]
+                return TransactionRow(row.status, row.code, gas, calls, [], {})
+            self._take_events(events, index)
+        gas = transaction.gas_limit - left
+        return TransactionRow("ok", "", gas, rows, events, state.end_transaction(keep=True))
+
+    def _take_events(self, events: list[EventRow], index: int) -> None:
+        emitted = self.scope.events
+        events += [EventRow(index, each.contract, each.name, each.data) for each in emitted]
+
+    def _call(self, call: Call, gas: int) -> CallRow:
+        meter = self._meter
+        meter.reset(gas)
+        scope = self.scope
+        scope.events = []
+        scope.reads = 0
+        self._active.clear()
+        sender = scope.signers[0] if scope.signers else ""
+        try:
+            meter.charge(CALL_GAS)
+            value = self._invoke(sender, call.contract, call.method, call.args)
+            result = self._result(value)
+        except Verdict as verdict:
+            status, code = _receipt_code(verdict)
+            return CallRow(status, code, meter.used, NOTHING)
+        except Rejected as refusal:
+            return CallRow("rejected", refusal.code, meter.used, NOTHING)
+        return CallRow("ok", "", meter.used, result)
+
+    def _result(self, value: object) -> codec.Encoded:
+        if value is None:
+            return NOTHING
+        try:
+            return codec.Encoded(codec.encode(value, RESULT_BYTES_MAX))
+        except codec.TooLarge:
+            raise LimitExceeded("RESULT_SIZE") from None
+        except codec.EncodingError:
+            raise ContractError("VALUE") from None
+
+    def _invoke(self, sender: str, contract: str, method: str, args: Arguments) -> object:
+        instance, host = self._instance(contract)
+        known = instance.compiled.methods.get(method)
+        viewing = self.scope.viewing
+        # Views are callable from contracts, not by transactions: they would be calls for nothing.
+        if known is None or (
+            known.kind == "call" if viewing else not self._active and known.kind == "view"
+        ):
+            raise Rejected("unknown_method")
+        host.sender_name = sender
+        self._active.append(contract)
+        try:
+            return instance.invoke(method, args)
+        except UnknownMethod:
+            raise Rejected("unknown_method") from None
+        finally:
+            self._active.pop()
+
+    def nested(self, caller: str, contract: str, method: str, args: Arguments) -> object:
+        """`call(...)` from a contract. No contract can be entered twice at a time, and there is
+        nothing to catch a failure with: whatever ends the inner call ends the outer one."""
+        if contract in self._active:
+            raise LimitExceeded("REENTRY")
+        if len(self._active) == CALL_DEPTH_MAX:
+            raise LimitExceeded("CALL_DEPTH")
+        try:
+            return self._invoke(caller, contract, method, args)
+        except Rejected:
+            raise ContractError("NAME") from None
+
+    def registry(self, key: str) -> object:
+        return self._value(registry_layout.CONTRACT, key)
+
+    def _instance(self, contract: str) -> tuple[Instance, Host]:
+        found = deployment_layout.in_force(self._deployment, contract, self.scope.height)
+        if found is None:
+            raise Rejected("unknown_contract")
+        name = (contract, found.source_hash)
+        instance = self._instances.get(name)
+        if instance is None:
+            compiled = self._compile(found.source_hash)
+            host = Host(contract, self, self._meter)
+            instance = (instantiate(compiled, host.table(), self._meter), host)
+            if len(self._instances) == CONTRACTS_CACHED:
+                del self._instances[next(iter(self._instances))]
+            self._instances[name] = instance
+        return instance
+
+    def _compile(self, source_hash: bytes) -> Compiled:
+        if source_hash not in self._compiled:
+            source = self._deployment(deployment_layout.source_key(source_hash))
+            if not isinstance(source, str):
+                raise MissingSource(source_hash)
+            if len(self._compiled) == CONTRACTS_CACHED:
+                del self._compiled[next(iter(self._compiled))]
+            try:
+                self._compiled[source_hash] = compile_source(source)
+            except CompileRefused:
+                self._compiled[source_hash] = None
+        compiled = self._compiled[source_hash]
+        if compiled is None:
+            raise Rejected("compile_refused")
+        return compiled
+
+    def _deployment(self, key: str) -> object:
+        return self._value(deployment_layout.CONTRACT, key)
+
+    def _value(self, contract: str, key: str) -> object:
+        """A platform entry, decoded once for each distinct value and never handed to contracts."""
+        data = self.scope.state.get(contract, key)
+        if data is None:
+            return None
+        values = self._values
+        if data not in values:
+            if len(values) == VALUES_CACHED:
+                values.clear()
+            values[data] = codec.decode(data)
+        return values[data]
+
+
+class MissingSource(Exception):
+    """The state names a source it does not hold: a broken ledger, never an outcome."""
+
+    def __init__(self, source_hash: bytes) -> None:
+        self.source_hash = source_hash
+        super().__init__(source_hash.hex())
+
+
+def _receipt_code(verdict: Verdict) -> tuple[str, str]:
+    """Status and code as a receipt can hold them: a contract chooses the text of its own codes."""
+    code = verdict.code
+    try:
+        if len(code.encode()) <= CODE_BYTES_MAX:
+            return verdict.status, code
+    except UnicodeEncodeError:
+        pass
+    return "limit", "CODE"
