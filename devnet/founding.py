@@ -11,6 +11,7 @@ its pass phrase lies beside it: a devnet is for trying things, not for secrets.
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterable
@@ -22,7 +23,6 @@ from urllib.parse import urlsplit
 from devnet import genesis, manifest, process, sample
 from devnet.genesis import Seat
 from devnet.manifest import Manifest, ValidatorEntry
-from ledger.genesis import Genesis
 from ledger.keys import SigningKey
 from ledger.types import PublicKey
 from node import home, keyfile
@@ -80,7 +80,8 @@ def found(
     data = document.encode()
     for entry in entries:
         home.adopt_genesis(Home(entry.home), data, document.chain_id)
-    _write_trust(folder / manifest.TRUST, document)
+    anchor = json.dumps(genesis.trust_anchor(document).to_json(), indent=2)
+    (folder / manifest.TRUST).write_text(anchor + "\n", "utf-8")
     network = Manifest(folder, document.chain_id.hex(), tuple(entries))
     network.save()
     return network
@@ -123,7 +124,3 @@ def _free_range(count: int) -> int:
         if all(process.port_free(port) for port in range(base, base + 2 * count)):
             return base
     raise process.PortTaken(BASE_PORT_DEFAULT)
-
-
-def _write_trust(path: Path, document: Genesis) -> None:
-    raise NotImplementedError

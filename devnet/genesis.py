@@ -16,7 +16,11 @@ from contracts import registry_layout, shipped
 from contracts.registry_layout import Member, Organisation
 from devnet import sample
 from ledger.canonical import Value
+from ledger.execution import genesis_header, genesis_writes
 from ledger.genesis import Genesis, GenesisValidator
+from ledger.state_proof import state_key_hash, state_value_hash
+from ledger.state_tree import StateTree
+from ledger.trust import TrustAnchor
 from ledger.types import PublicKey
 
 NETWORK_NAME: Final = "qiong-devnet"
@@ -60,6 +64,16 @@ def build(
         attestations=ATTESTATIONS,
         state=cast("list[tuple[str, str, Value]]", state),
     )
+
+
+def trust_anchor(document: Genesis) -> TrustAnchor:
+    """The anchor at header 0, computed from genesis alone as every validator computes it."""
+    changes = {
+        state_key_hash(contract, key): state_value_hash(value)
+        for (contract, key), value in genesis_writes(document).items()
+    }
+    header = genesis_header(document, StateTree().root_after(changes))
+    return TrustAnchor.of_header(header, document.validator_set, document.attestations)
 
 
 def _organisations(keys: Mapping[str, PublicKey]) -> list[Organisation]:
