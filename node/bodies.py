@@ -11,7 +11,7 @@ newest kept, because a liar may send any number.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -76,22 +76,25 @@ class Bodies:
     def hold(self, held: HeldBody) -> None:
         self._held[held.digest] = held
 
-    def transaction(self, digest: Digest) -> SignedTransaction | None:
-        """A transaction of a held body, by the SHA-256 of its bytes; a search, for rare use."""
-        for held in self._held.values():
-            for listed, signed in zip(
-                held.body.transaction_digests, held.transactions, strict=True
-            ):
-                if listed == digest:
-                    return signed
-        return None
+    def transactions(self, digests: Collection[Digest]) -> dict[Digest, SignedTransaction]:
+        """Which of these transactions stand in held bodies, by the SHA-256 of their bytes."""
+        wanted = frozenset(digests)
+        return {
+            digest: signed
+            for held in self._held.values()
+            for digest, signed in zip(held.body.transaction_digests, held.transactions, strict=True)
+            if digest in wanted
+        }
 
-    def certified(self, height: Height) -> list[HeldBody]:
-        """Drop what nobody asks for any more; return the held bodies at or below `height`."""
+    def between(self, above: Height, height: Height) -> list[HeldBody]:
+        """The held bodies of heights in (above, height]."""
+        return [held for held in self._held.values() if above < held.body.n <= height]
+
+    def drop_certified(self, height: Height) -> None:
+        """Blocks up to `height` are certified: drop what nobody asks for by digest any more."""
         for digest, held in list(self._held.items()):
             if held.body.n + SERVED_AFTER_CERTIFIED <= height:
                 del self._held[digest]
-        return [held for held in self._held.values() if held.body.n <= height]
 
     def propose(self, peer: str, message: BodyData) -> Digest:
         """Keep a body that `peer` sent, complete or not; its digest."""

@@ -29,7 +29,7 @@ ASK_AGAIN_SECONDS: Final = 0.25
 """One tick: then the next peer is asked."""
 
 GIVE_UP_SECONDS: Final = 10.0
-"""After this the body counts as not found; by then the view has changed or the height is certified."""
+"""After this the body counts as not found; the view has changed or the height is certified."""
 
 COLLECTED_MAX: Final = 32
 """Bodies collected at once: those of a window in a few views. Beyond, a liar is at work."""

@@ -34,6 +34,10 @@ BYTES_MAX: Final = 128 << 20
 LAPSED_MAX: Final = 100_000
 """Ids remembered after their `valid_until_ms`, so that "expired" can be answered for a while."""
 
+FINISHED_MAX: Final = 50_000
+"""Transactions of late blocks remembered: ten seconds of the throughput aimed at. Later ones are
+found in the ledger before they are relayed again."""
+
 Insertion: TypeAlias = Literal["added", "known", "full", "lapsed"]
 
 
@@ -80,6 +84,8 @@ class Mempool:
         self._bytes = 0
         self._expiry: list[tuple[TimeMs, Digest]] = []
         self._lapsed: OrderedDict[Digest, TimeMs] = OrderedDict()
+        self._finished: OrderedDict[Digest, TimeMs] = OrderedDict()
+        self._finished_digests: OrderedDict[Digest, None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -100,9 +106,13 @@ class Mempool:
     def by_digest(self, digest: Digest) -> Pending | None:
         return self._by_digest.get(digest)
 
-    def lapsed(self, tx_id: Digest) -> TimeMs | None:
-        """The `valid_until_ms` of a transaction that left because its time was over."""
-        return self._lapsed.get(tx_id)
+    def knows(self, digest: Digest) -> bool:
+        """Whether the transaction with this digest of its bytes is held, or was in a late block."""
+        return digest in self._by_digest or digest in self._finished_digests
+
+    def left(self, tx_id: Digest) -> TimeMs | None:
+        """The `valid_until_ms` of a transaction that left lately, in a block or for its age."""
+        return self._lapsed.get(tx_id) or self._finished.get(tx_id)
 
     def room(self, sender: str, size: int) -> bool:
         """Whether a transaction of `size` bytes of `sender` would be taken."""
@@ -116,7 +126,7 @@ class Mempool:
 
     def add(self, signed: SignedTransaction, sender: str, now_ms: int) -> Insertion:
         """Take a verified transaction; what became of it. `known` covers the same id twice."""
-        if signed.id in self._by_id:
+        if signed.id in self._by_id or signed.id in self._finished:
             return "known"
         if signed.transaction.valid_until_ms < now_ms:
             return "lapsed"
@@ -189,12 +199,19 @@ class Mempool:
     def release_all(self) -> None:
         self.release(list(self._held))
 
-    def remove(self, ids: Iterable[Digest]) -> None:
-        """Forget transactions that a block executed or skipped."""
-        for tx_id in ids:
-            pending = self._by_id.get(tx_id)
+    def finish(self, transactions: Iterable[SignedTransaction]) -> None:
+        """These were in a certified block, executed or skipped: drop them, and refuse them for a
+        while, since a relay may bring them late."""
+        for signed in transactions:
+            pending = self._by_id.get(signed.id)
             if pending is not None:
                 self._drop(pending)
+            self._finished[signed.id] = signed.transaction.valid_until_ms
+            self._finished_digests[signed.digest] = None
+        while len(self._finished) > FINISHED_MAX:
+            self._finished.popitem(last=False)
+        while len(self._finished_digests) > FINISHED_MAX:
+            self._finished_digests.popitem(last=False)
 
     def expire(self, now_ms: int) -> int:
         """Drop what no block can take any more; how many. A held one is left to its body."""

@@ -1,0 +1,91 @@
+"""Everything that must be durable before a turn's messages leave, in one thread.
+
+A turn's records go to the write-ahead log with one sync, decided blocks to the block files with
+theirs. The driver waits for `write` and for nothing else, so there is one writer at a time. LevelDB
+is not written here: it follows from the block files (`node.execution_thread`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from consensus import records
+from ledger.block_files import StoredBlock
+from ledger.certificate import Certificate
+from ledger.types import Digest, Height
+from node.bodies import HeldBody
+from node.wal import VoteLog
+
+
+class BlockSink(Protocol):
+    """The part of the ledger store that keeps what was decided and certified."""
+
+    def append_decided(self, block: StoredBlock) -> None: ...
+
+    def save_certificate(self, certificate: Certificate) -> None: ...
+
+    def decided_digest(self, n: Height) -> Digest: ...
+
+
+@dataclass
+class DiskBatch:
+    """What one turn writes."""
+
+    records: list[records.Record] = field(default_factory=list)
+    blocks: list[StoredBlock] = field(default_factory=list)
+
+    def record(self, record: records.Record) -> None:
+        self.records.append(record)
+
+    def decided(self, n: Height, digest: Digest, held: HeldBody | None) -> None:
+        if held is None:
+            self.blocks.append(StoredBlock(n, digest, None, ()))
+        else:
+            self.blocks.append(StoredBlock(n, digest, held.encoded, held.raw_transactions))
+
+
+class Disk:
+    """The write-ahead log and the block files behind one thread."""
+
+    def __init__(self, log: VoteLog, blocks: BlockSink) -> None:
+        self._log = log
+        self._blocks = blocks
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="disk")
+
+    @property
+    def compaction_due(self) -> bool:
+        return self._log.compaction_due
+
+    async def write(self, batch: DiskBatch) -> None:
+        """Return once all of `batch` survives power loss. Raises storage errors: then stop."""
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._write, batch)
+
+    async def compact(self, begin: Sequence[records.Record], bodies: Sequence[HeldBody]) -> None:
+        """Let the write-ahead log begin anew with `begin` and `bodies`."""
+        kept = [*begin, *(held.record() for held in bodies)]
+        await asyncio.get_running_loop().run_in_executor(
+            self._executor, lambda: self._log.compact([records.encode(item) for item in kept])
+        )
+
+    def save_certificate(self, certificate: Certificate) -> None:
+        """Store it beside its block; unsynced, so cheap enough for the event loop's thread."""
+        self._blocks.save_certificate(certificate)
+
+    def decided_digest(self, n: Height) -> Digest:
+        """The digest that was decided at `n`."""
+        return self._blocks.decided_digest(n)
+
+    def close(self) -> None:
+        """Let the write in hand end, then close the write-ahead log."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+        self._log.close()
+
+    def _write(self, batch: DiskBatch) -> None:
+        if batch.records:
+            self._log.append([records.encode(item) for item in batch.records])
+        for block in batch.blocks:
+            self._blocks.append_decided(block)

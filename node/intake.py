@@ -1,0 +1,205 @@
+"""What arrives on a link, sorted: votes to the replica, transactions to the mempool, questions
+answered at once.
+
+Signed messages pass `consensus.verifier` and become events. Unsigned ones prove themselves or are
+questions: they are dealt with here, and the replica only hears the outcome. A frame that does not
+verify is counted against the peer that delivered it and goes no further.
+
+Answers that read the disk are made in a thread, one at a time per peer: a peer that asks faster
+than it is answered has its further questions dropped, and asks again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
+
+from consensus.events import (
+    BlocksFetched,
+    OwnVoteAnswered,
+    OwnVoteAsked,
+    Received,
+)
+from consensus.messages import (
+    Blocks,
+    BodyData,
+    FetchBlocks,
+    FetchBody,
+    FetchTransactions,
+    OwnVote,
+    OwnVoteQuery,
+    Transactions,
+    UnsignedMessage,
+    encode_unsigned,
+)
+from consensus.verifier import Signed, Verifier
+from ledger.errors import IntegrityError, InvalidInput
+from ledger.types import Digest, Height
+from ledger.validators import ValidatorSet
+from node import catch_up
+from node.bodies import Bodies
+from node.body_collector import BodyCollector
+from node.catch_up import BlockSource
+from node.driver import Driver, Links
+from node.frames import Lane
+from node.mempool import Mempool
+
+log = logging.getLogger("qiong.intake")
+
+ANSWER_TRANSACTIONS_BYTES: Final = 4 << 20
+"""Single transactions in one answer; a whole body at most."""
+
+
+class Intake:
+    """Takes the frames of all peers. Belongs to the event loop's thread."""
+
+    def __init__(
+        self,
+        *,
+        chain_id: Digest,
+        validators: ValidatorSet,
+        verifier: Verifier,
+        driver: Driver,
+        links: Links,
+        bodies: Bodies,
+        collector: BodyCollector,
+        mempool: Mempool,
+        source: BlockSource,
+        relayed: Callable[[str, tuple[bytes, ...]], Awaitable[None]],
+    ) -> None:
+        self._chain_id = chain_id
+        self._validators = validators
+        self._verifier = verifier
+        self._driver = driver
+        self._links = links
+        self._bodies = bodies
+        self._collector = collector
+        self._mempool = mempool
+        self._source = source
+        self._relayed = relayed
+        self._asked: dict[str, Height] = {}
+        self._busy: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.refused: Counter[str] = Counter()
+        """Frames that did not verify, by the peer that delivered them."""
+
+    async def receive(self, peer: str, frames: list[bytes]) -> None:
+        """Take the frames of one WebSocket message; waits while the inbox is full."""
+        for frame in frames:
+            try:
+                message = self._verifier.verify(frame)
+            except (InvalidInput, IntegrityError) as error:
+                self.refused[peer] += 1
+                log.debug("refused a frame from %s: %s", peer, error)
+                continue
+            if isinstance(message, Signed):
+                self._driver.post(Received(self._driver.now(), peer, message))
+            elif isinstance(message, Transactions):
+                await self._relayed(peer, message.transactions)
+            else:
+                self._unsigned(peer, message)
+        await self._driver.room()
+
+    def asked_for_blocks(self, peer: str, message: FetchBlocks) -> None:
+        """We ask `peer` for blocks: its next BLOCKS is the answer."""
+        self._asked[peer] = message.first
+
+    def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+    def _unsigned(self, peer: str, message: UnsignedMessage) -> None:
+        match message:
+            case BodyData():
+                self._collector.body_arrived(self._bodies.propose(peer, message))
+            case FetchBody(digest):
+                held = self._bodies.get(digest)
+                if held is not None:
+                    self._answer(peer, held.message())
+            case FetchTransactions(digests):
+                self._answer_transactions(peer, digests)
+            case FetchBlocks(first):
+                self._in_background(peer, self._answer_blocks(peer, first))
+            case Blocks():
+                first = self._asked.pop(peer, None)
+                if first is not None:
+                    self._in_background(peer + "'s blocks", self._take_blocks(peer, first, message))
+            case OwnVoteQuery():
+                self._driver.post(OwnVoteAsked(self._driver.now(), peer))
+            case OwnVote():
+                self._own_vote(peer, message)
+            case Transactions():
+                raise AssertionError("handled by receive")
+
+    def _own_vote(self, peer: str, message: OwnVote) -> None:
+        try:
+            vote = self._verifier.own_vote(message)
+        except (InvalidInput, IntegrityError) as error:
+            self.refused[peer] += 1
+            log.warning("%s answered with a vote that does not verify: %s", peer, error)
+            return
+        self._driver.post(OwnVoteAnswered(self._driver.now(), peer, vote))
+
+    def _answer(self, peer: str, message: UnsignedMessage) -> None:
+        self._links.send(peer, Lane.SYNC, encode_unsigned(message))
+
+    def _answer_transactions(self, peer: str, digests: tuple[Digest, ...]) -> None:
+        held = self._bodies.transactions(digests)
+        found: list[bytes] = []
+        size = 0
+        for digest in digests:
+            pending = self._mempool.by_digest(digest)
+            signed = held.get(digest) if pending is None else pending.signed
+            if signed is not None and size + len(signed.raw) <= ANSWER_TRANSACTIONS_BYTES:
+                size += len(signed.raw)
+                found.append(signed.raw)
+        if found:
+            self._answer(peer, Transactions(tuple(found)))
+
+    async def _answer_blocks(self, peer: str, first: Height) -> None:
+        blocks = await asyncio.to_thread(catch_up.serve, self._source, first)
+        self._answer(peer, blocks)
+
+    async def _take_blocks(self, peer: str, first: Height, blocks: Blocks) -> None:
+        try:
+            checked = await asyncio.to_thread(
+                catch_up.check,
+                blocks,
+                first,
+                self._header_hash(Height(first - 1)),
+                self._chain_id,
+                self._validators,
+            )
+        except IntegrityError as error:
+            self.refused[peer] += 1
+            log.warning("%s: %s", peer, error)
+            checked = []
+        for item in checked:
+            if item.held is not None:
+                self._bodies.hold(item.held)
+        fetched = tuple(item.fetched for item in checked)
+        self._driver.post(BlocksFetched(self._driver.now(), peer, fetched))
+
+    def _header_hash(self, n: Height) -> Digest | None:
+        return self._source.header(n).hash if n <= self._source.certified_height else None
+
+    def _in_background(self, key: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` unless its kind is running for this peer already."""
+        if key in self._busy:
+            work.close()
+            return
+        self._busy.add(key)
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+
+        def done(finished: asyncio.Task[None]) -> None:
+            self._busy.discard(key)
+            self._tasks.discard(finished)
+            error = None if finished.cancelled() else finished.exception()
+            if error is not None:
+                log.error("while serving %s: %s", key, error)
+
+        task.add_done_callback(done)
