@@ -3,13 +3,61 @@
 Theory: scan the text, parse it, check the tree against a whitelist, lower it (gas charges and
 guards in place of every operation that could surprise), compile what came out. Every stage that
 can refuse reports all it finds before the next one runs.
+
+Left out: MemoryError and RecursionError of the parser pass through; the scan bounds depth so that
+no source should cause them, and if one does, that is no verdict about it.
 """
 
 from __future__ import annotations
 
+import ast
+import warnings
+
+from contracts.dialect.callgraph import check_graph
+from contracts.dialect.checker import BodyChecker
 from contracts.dialect.compiled import Compiled
+from contracts.dialect.errors import CompileRefused, Refusal
+from contracts.dialect.lower import lower_module
+from contracts.dialect.module import Module, read_module
+from contracts.dialect.report import Report
+from contracts.dialect.scan import scan
 
 
 def compile_source(source: str) -> Compiled:
     """Compile one contract. Raises CompileRefused with every refusal found."""
-    raise NotImplementedError
+    text, refusals = scan(source)
+    if refusals:
+        raise CompileRefused(refusals)
+    module = _check(text, _parse(text))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        code = compile(lower_module(module), "<contract>", "exec", dont_inherit=True, optimize=0)
+    methods = {
+        name: function.method
+        for name, function in module.functions.items()
+        if function.kind is not None
+    }
+    return Compiled(code, methods, module.constants, module.index)
+
+
+def _parse(text: str) -> ast.Module:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(text, "<contract>", feature_version=(3, 11))
+    except SyntaxError as error:
+        line, column = max(1, error.lineno or 1), max(1, error.offset or 1)
+        raise CompileRefused([Refusal(line, column, f"syntax: {error.msg}")]) from None
+
+
+def _check(text: str, tree: ast.Module) -> Module:
+    report = Report(text)
+    module = read_module(report, tree)
+    calls = {
+        name: BodyChecker(report, module, function).check()
+        for name, function in module.functions.items()
+    }
+    report.check()
+    check_graph(report, module, calls)
+    report.check()
+    return module

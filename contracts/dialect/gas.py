@@ -91,6 +91,10 @@ SEARCH_SHIFT: Final = 9
 """Character times character of a search at its worst (512)."""
 ITEMS_SHIFT: Final = 2
 """4 items of a list copied or read."""
+MOVED_SHIFT: Final = 8
+"""256 items moved within a list."""
+PIECE: Final = 1
+"""One new short string cut from another."""
 ENTRY: Final = 2
 """One entry of a dict copied or built."""
 VALUE_NODE: Final = 3
