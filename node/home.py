@@ -5,7 +5,7 @@
     card.json                        the public half of this node, for `genesis create`
     keys/consensus.key  .pub         votes, encrypted
     keys/tls.key  tls.crt            links to peers, encrypted; the self-signed certificate
-    wal/  blocks/  state/            votes; decided blocks; what follows from them
+    wal/  blocks/  ledger/           votes; decided blocks; what follows from them
     logs/                            recorded events
     LOCK                             held while a node runs
 
@@ -215,8 +215,8 @@ class Home:
         return self.root / "blocks"
 
     @property
-    def state(self) -> Path:
-        return self.root / "state"
+    def ledger(self) -> Path:
+        return self.root / "ledger"
 
     @property
     def logs(self) -> Path:
@@ -259,7 +259,7 @@ def init_home(
     home = Home(root)
     _check_words(organisation, organisation_class, name, address)
     _check_vacant(home)
-    for folder in (root, home.keys, home.wal, home.blocks, home.state, home.logs):
+    for folder in (root, home.keys, home.wal, home.blocks, home.ledger, home.logs):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     key = key or SigningKey.generate()
     certificate = tls.create_identity(organisation, home.tls_key, home.tls_certificate, passphrase)

@@ -1,0 +1,1 @@
+"""The HTTP face of a validator: what anyone may ask, and how it says no."""

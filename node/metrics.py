@@ -1,0 +1,101 @@
+"""What the operators of a node watch, in Prometheus' text form.
+
+Numbers that the engine holds anyway are read when somebody asks; only durations and counts are
+kept here. Each node has a registry of its own, so several can live in one process (tests).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from node.answers import NodeStatus
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+DURATION_BUCKETS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+"""Seconds; a local answer takes about 1 ms, a commit 50 to 500."""
+
+
+class Metrics:
+    """The metrics of one node. `status` is asked at each scrape; `home` is where its disk is."""
+
+    def __init__(self, status: Callable[[], NodeStatus], home: Path) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(_EngineCollector(status, home))
+        self._requests = Counter(
+            "qiong_http_requests",
+            "Requests answered",
+            ("method", "path", "status"),
+            registry=self._registry,
+        )
+        self._request_seconds = Histogram(
+            "qiong_http_request_seconds",
+            "Time from a request's head to its answer",
+            ("path",),
+            buckets=DURATION_BUCKETS,
+            registry=self._registry,
+        )
+        self._stage_seconds = Histogram(
+            "qiong_stage_seconds",
+            "Time of one stage of a block: verify, execute, commit",
+            ("stage",),
+            buckets=DURATION_BUCKETS,
+            registry=self._registry,
+        )
+
+    def request(self, method: str, path: str, status: int, seconds: float) -> None:
+        """Count one answered request; `path` is the route, never the path as it came."""
+        self._requests.labels(method, path, status).inc()
+        self._request_seconds.labels(path).observe(seconds)
+
+    def stage(self, stage: str, seconds: float) -> None:
+        """Record the duration of a stage of the engine."""
+        self._stage_seconds.labels(stage).observe(seconds)
+
+    def render(self) -> bytes:
+        """All metrics in the text exposition format."""
+        return generate_latest(self._registry)
+
+
+class _EngineCollector(Collector):
+    """Gauges read from the engine's status."""
+
+    def __init__(self, status: Callable[[], NodeStatus], home: Path) -> None:
+        self._status = status
+        self._home = home
+
+    def collect(self) -> Iterator[Metric]:
+        status = self._status()
+        plain = {
+            "qiong_height": ("Last certified height", status.height),
+            "qiong_executed_height": ("Last executed height", status.executed),
+            "qiong_epoch": ("Epoch of the validator set", status.epoch),
+            "qiong_view": ("Current view", status.view),
+            "qiong_suspects": ("Peers proven or reported faulty", len(status.suspects)),
+            "qiong_mempool_transactions": ("Waiting transactions", status.mempool_transactions),
+            "qiong_mempool_bytes": ("Bytes of waiting transactions", status.mempool_bytes),
+            "qiong_voting": ("1 while this node votes", int(status.halted is None)),
+            "qiong_syncing": ("1 while this node catches up", int(status.syncing)),
+            "qiong_disk_free_bytes": ("Free disk space", free_bytes(self._home)),
+        }
+        for name, (text, value) in plain.items():
+            yield GaugeMetricFamily(name, text, value=value)
+        lag = GaugeMetricFamily("qiong_peer_lag_blocks", "Blocks behind us", labels=["peer"])
+        connected = GaugeMetricFamily("qiong_peer_connected", "1 if linked", labels=["peer"])
+        for peer in status.peers:
+            lag.add_metric([peer.name], max(0, status.height - peer.height))
+            connected.add_metric([peer.name], int(peer.connected))
+        yield lag
+        yield connected
+
+
+def free_bytes(path: Path) -> int:
+    """Free space for this user on the disk that holds `path`."""
+    return shutil.disk_usage(path).free
