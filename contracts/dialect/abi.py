@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Literal
 
 TYPE_NAMES: Final = ("None", "bool", "int", "str", "bytes", "list", "dict")
@@ -67,8 +68,14 @@ class ValueType:
 
     def accepts(self, value: object) -> bool:
         """True if some alternative takes `value`."""
-        alternatives = self.alternatives
-        return not alternatives or any(item.accepts(value) for item in alternatives)
+        if not self.alternatives or type(value) in self.plain:
+            return True
+        return any(item.accepts(value) for item in self.alternatives if item.inside)
+
+    @cached_property
+    def plain(self) -> frozenset[type]:
+        """The Python types of which any value is taken."""
+        return frozenset(_PYTHON_TYPES[item.name] for item in self.alternatives if not item.inside)
 
 
 ANY: Final = ValueType()

@@ -13,10 +13,10 @@ Left out: overlays, receipts, and which contract a name stands for (the runner).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
 
-from contracts.dialect.abi import NO_DEFAULT, Method, Parameter
+from contracts.dialect.abi import ANY, NO_DEFAULT, Method, Parameter, ValueType
 from contracts.dialect.compiled import Compiled
 from contracts.dialect.errors import (
     INTERPRETER_ERRORS,
@@ -28,11 +28,15 @@ from contracts.dialect.errors import (
 from contracts.dialect.gas import VALUE_NODE, Cell, Meter, charge
 from contracts.dialect.guards import GUARDS
 from contracts.dialect.guards.values import export
-from contracts.dialect.host import HOST_FUNCTIONS
+from contracts.dialect.host import HOST_FUNCTIONS, HostFunction
 from contracts.dialect.syntax import GAS
 
 Host: TypeAlias = Mapping[str, Callable[..., Any]]
 """Host functions by name: all of HOST_FUNCTIONS but `require`."""
+
+
+Reader: TypeAlias = Callable[[Cell, Any], Any]
+"""Takes a value over the boundary: checks it, pays for it, returns a copy."""
 
 
 class Instance:
@@ -45,11 +49,10 @@ class Instance:
         namespace[GAS] = meter.cell
         for name, signature in HOST_FUNCTIONS.items():
             if name != "require":
-                wrapped = _wrap(name, signature.parameters, host[name], meter.cell)
-                namespace[f"_host_{name}"] = wrapped
+                namespace[f"_host_{name}"] = _wrap(signature, host[name], meter.cell)
         exec(compiled.code, namespace)  # noqa: S102 (defines the functions; our own code only)
-        self._functions: dict[str, tuple[Method, Callable[..., Any]]] = {
-            name: (method, namespace[name]) for name, method in compiled.methods.items()
+        self._entries = {
+            name: _Entry(method, namespace[name]) for name, method in compiled.methods.items()
         }
 
     def invoke(self, method: str, args: list[Any] | dict[str, Any]) -> Any:
@@ -59,18 +62,14 @@ class Instance:
         ContractError; wrong arguments or results are ContractError TYPE), or HostFault for our own
         bugs. MemoryError and RecursionError pass through.
         """
-        found = self._functions.get(method)
-        if found is None:
+        entry = self._entries.get(method)
+        if entry is None:
             raise UnknownMethod(method)
-        signature, function = found
         cell = self.meter.cell
         try:
-            result = export(cell, function(*_arguments(cell, signature, args)))
+            return entry.result(cell, entry.function(*entry.arguments(cell, args)))
         except INTERPRETER_ERRORS as error:
             raise contract_error(error) from None
-        if not signature.returns.accepts(result):
-            raise ContractError("TYPE")
-        return result
 
 
 def instantiate(compiled: Compiled, host: Host, meter: Meter) -> Instance:
@@ -78,46 +77,81 @@ def instantiate(compiled: Compiled, host: Host, meter: Meter) -> Instance:
     return Instance(compiled, host, meter)
 
 
-def _arguments(cell: Cell, method: Method, args: list[Any] | dict[str, Any]) -> list[Any]:
-    """The arguments in the order of the parameters, checked and copied."""
-    parameters = method.parameters
-    charge(cell, VALUE_NODE * len(args))
-    if type(args) is dict:
-        args = _positional(parameters, args)
-    elif len(args) > len(parameters):
-        raise ContractError("TYPE")
-    values = [_checked(cell, *pair) for pair in zip(parameters, args, strict=False)]
-    for parameter in parameters[len(values) :]:
-        if parameter.default is NO_DEFAULT:
+class _Entry:
+    """One method with its boundary."""
+
+    __slots__ = ("function", "method", "readers", "result")
+
+    def __init__(self, method: Method, function: Callable[..., Any]) -> None:
+        self.method = method
+        self.function = function
+        self.readers = [_reader(parameter.type) for parameter in method.parameters]
+        self.result = _reader(method.returns)
+
+    def arguments(self, cell: Cell, args: list[Any] | dict[str, Any]) -> list[Any]:
+        """The arguments in the order of the parameters. Raises ContractError TYPE."""
+        parameters = self.method.parameters
+        charge(cell, VALUE_NODE * len(args))
+        if type(args) is dict:
+            args = _positional(parameters, args)
+        elif len(args) > len(parameters):
             raise ContractError("TYPE")
-        values.append(parameter.default)
-    return values
+        values = [reader(cell, value) for reader, value in zip(self.readers, args, strict=False)]
+        for parameter in parameters[len(values) :]:
+            if parameter.default is NO_DEFAULT:
+                raise ContractError("TYPE")
+            values.append(parameter.default)
+        return values
 
 
 def _positional(parameters: tuple[Parameter, ...], args: dict[str, Any]) -> list[Any]:
     """Named arguments as a list. Raises ContractError TYPE for a missing or an unknown one."""
     values = []
+    known = 0
     for parameter in parameters:
+        known += parameter.name in args
         value = args.get(parameter.name, parameter.default)
         if value is NO_DEFAULT:
             raise ContractError("TYPE")
         values.append(value)
-    if len(args.keys() - {parameter.name for parameter in parameters}):
+    if known < len(args):
         raise ContractError("TYPE")
     return values
 
 
-def _checked(cell: Cell, parameter: Parameter, value: Any) -> Any:
-    copy = export(cell, value)
-    if not parameter.type.accepts(copy):
-        raise ContractError("TYPE")
-    return copy
+def _reader(expected: ValueType) -> Reader:
+    """What takes a value of the type `expected` over the boundary."""
+
+    def text(cell: Cell, value: Any) -> Any:
+        if type(value) is not str:
+            raise ContractError("TYPE")
+        return value if len(value) < 64 else export(cell, value)
+
+    def checked(cell: Cell, value: Any) -> Any:
+        copy = export(cell, value)
+        if type(copy) not in plain and not expected.accepts(copy):
+            raise ContractError("TYPE")
+        return copy
+
+    plain = expected.plain
+    if expected == ANY:
+        return export
+    return text if str(expected) == "str" else checked
 
 
-def _wrap(
-    name: str, parameters: tuple[Parameter, ...], function: Callable[..., Any], cell: Cell
-) -> Callable[..., Any]:
-    """The host function as a contract sees it: arguments checked and copied, faults told apart."""
+_HOST_READERS: Final[Mapping[str, Sequence[Reader]]] = {
+    name: [_reader(parameter.type) for parameter in function.parameters]
+    for name, function in HOST_FUNCTIONS.items()
+}
+
+
+def _wrap(signature: HostFunction, function: Callable[..., Any], cell: Cell) -> Callable[..., Any]:
+    """The host function as a contract sees it: arguments checked and copied, faults told apart.
+
+    Those of one argument and of none are spelled out, since nearly every call is one of them.
+    """
+    name, parameters = signature.name, signature.parameters
+    readers = _HOST_READERS[name]
 
     def nullary() -> Any:
         try:
@@ -125,12 +159,21 @@ def _wrap(
         except INTERPRETER_ERRORS as error:
             raise HostFault(name) from error
 
+    def unary(argument: Any) -> Any:
+        value = readers[0](cell, argument)
+        try:
+            return function(value)
+        except INTERPRETER_ERRORS as error:
+            raise HostFault(name) from error
+
     def general(*args: Any) -> Any:
-        values = [_checked(cell, *pair) for pair in zip(parameters, args, strict=False)]
+        values = [reader(cell, value) for reader, value in zip(readers, args, strict=False)]
         values += [parameter.default for parameter in parameters[len(values) :]]
         try:
             return function(*values)
         except INTERPRETER_ERRORS as error:
             raise HostFault(name) from error
 
-    return general if parameters else nullary
+    if not parameters:
+        return nullary
+    return unary if len(parameters) == 1 else general

@@ -95,7 +95,10 @@ class _Export:
         for key, item in value.items():
             if type(key) is not str:
                 raise TypeError
-            result[_export_text(self.cell, key)] = self.copy(item, depth)
+            if len(key) >= 64:
+                _export_text(self.cell, key)
+            short = type(item) is str and len(item) < 64
+            result[key] = item if short else self.copy(item, depth)
         return result
 
 
