@@ -1,0 +1,135 @@
+"""Making proofs: the paths from the stored trees, and what anchors the header they lead to.
+
+Not every height has a certificate of its own, for a later one may have become stable first. A
+header is anchored by its own certificate, else as the parent of the next header, else by the
+history of the next certified one (see `ledger.proofs`, which checks all of this without us).
+
+Nothing wrong leaves the node: a state path is computed back to its header's root before it is
+handed out. Left out: hand-overs between validator sets, of which there are none in the first epoch.
+"""
+
+from __future__ import annotations
+
+from ledger import history, proof_builders
+from ledger.block import BlockHeader
+from ledger.errors import IntegrityError, InvalidInput
+from ledger.proof_format import Anchor, CertificateAnchor, ParentAnchor, TrustedAnchor
+from ledger.queries import ChainReader, NotYet
+from ledger.state_proof import state_key_hash, state_value_hash
+from ledger.trust import TrustAnchor
+from ledger.types import Digest, Height
+
+
+class NotProvable(IntegrityError):
+    """The stored trees do not lead to the header that they belong to."""
+
+    code = "not_provable"
+    hint = "rebuild the database: `qiong db rebuild`"
+
+    def __init__(self, n: int, what: str) -> None:
+        self.n = n
+        self.what = what
+        super().__init__(f"block {n}: {what}")
+
+
+class BeforeGenesis(InvalidInput):
+    """A time at which the chain did not exist yet."""
+
+    code = "before_genesis"
+
+    def __init__(self, time_ms: int) -> None:
+        self.time_ms = time_ms
+        super().__init__(f"the chain had not begun at {time_ms}")
+
+
+class Prover(ChainReader):
+    """`ChainReader` that also proves; any thread. Proofs are the bytes of a `.qproof`.
+
+    Every method raises `NotYet` above the certified height, and `NotProvable` for damage.
+    """
+
+    def prove_state(self, contract: str, key: str, n: Height | None = None) -> bytes:
+        """Prove the value at (contract, key) after block `n`, or its absence; None: the newest."""
+        n = self.certified_height if n is None else n
+        header = self.header(n)
+        return self._prove_state(contract, key, header, self._anchor(header))
+
+    def prove_state_at_time(self, contract: str, key: str, time_ms: int) -> bytes:
+        """Prove the value at `time_ms`, or its absence: after the last block not later than that.
+
+        The next header, which must be certified too, shows that nothing changed before.
+        Raises `BeforeGenesis`, `NotYet`.
+        """
+        n = self.height_at(time_ms)
+        if n is None:
+            raise BeforeGenesis(time_ms)
+        header, child = self.header(n), self.header(Height(n + 1))
+        return self._prove_state(contract, key, header, ParentAnchor(child, self._anchor(child)))
+
+    def prove_transaction(self, tx_id: Digest, call_index: int | None = None) -> bytes | None:
+        """Prove that a transaction, or one of its calls, was executed and how it ended.
+
+        None if it is not certified (yet). Raises `IndexError` for a call that it does not have.
+        """
+        place = self.locate(tx_id)
+        if place is None:
+            return None
+        n, index = place
+        header = self.header(n)
+        results = self.stored_results(n)
+        calls = results[index].calls if call_index is not None else ()
+        if call_index is not None and not 0 <= call_index < len(calls):
+            raise IndexError(f"call {call_index} of {len(calls)}")
+        return proof_builders.build_transaction_proof(
+            [result.receipt for result in results],
+            index,
+            header,
+            self._anchor(header),
+            calls=calls,
+            call_index=call_index,
+        )
+
+    def prove_header(self, n: Height) -> bytes:
+        """Prove that header `n` is the chain's."""
+        header = self.header(n)
+        return proof_builders.build_header_proof(header, self._anchor(header))
+
+    def prove_consistency(self, first: Height, second: Height) -> list[Digest]:
+        """Path that shows header `second`'s history to extend header `first`'s (RFC 9162 §2.1.4).
+
+        The trees have `first` and `second` leaves. Raises `IndexError` unless
+        0 < first <= second.
+        """
+        self._check(second)
+        return history.consistency_proof(first, second, self.history_node)
+
+    def trust_anchor(self, n: Height | None = None) -> TrustAnchor:
+        """What this node would have others trust; worth nothing without another channel."""
+        header = self.header(self.certified_height if n is None else n)
+        return TrustAnchor.of_header(header, self.genesis.validator_set, self.genesis.attestations)
+
+    def _prove_state(self, contract: str, key: str, header: BlockHeader, anchor: Anchor) -> bytes:
+        value = self._state.get_at(contract, key, header.n)
+        path = self._state.prove_at(contract, key, header.n)
+        value_hash = None if value is None else state_value_hash(value)
+        try:
+            root = path.root_from(state_key_hash(contract, key), value_hash)
+        except InvalidInput as error:
+            raise NotProvable(header.n, str(error)) from error
+        if root != header.state_root:
+            raise NotProvable(header.n, f"the state of {contract}/{key} leads to another root")
+        return proof_builders.build_state_proof(contract, key, value, path, header, anchor)
+
+    def _anchor(self, header: BlockHeader) -> Anchor:
+        certificate = self.certificate_from(header.n)
+        if certificate is None:
+            if header.n == 0:
+                return TrustedAnchor()
+            raise NotYet(header.n, self.certified_height)
+        anchor = CertificateAnchor.of(certificate)
+        if certificate.n == header.n:
+            return anchor
+        later = self.header(certificate.n)
+        if later.n == header.n + 1:
+            return ParentAnchor(later, anchor)
+        return proof_builders.history_anchor(header.n, later, self.history_node, anchor)

@@ -1,0 +1,193 @@
+"""Rows of the key-value store: their keys and values, in one place.
+
+    H n                     header bytes
+    R n                     results: canonical [entry bytes...], an entry a transaction with a leaf
+    E n                     empty; the block has events
+    I n                     ids of the transactions with a leaf, while any may still be unexpired
+    T id                    n 8 | index 4: where a transaction was executed
+    h level 1, index 8      a node of the history tree
+    s contract 00 01 key    a key's newest version: n 8 | value
+    t key hash              the same for the state tree: n 8 | value hash
+    v key hash, n           a superseded version, written at n: value
+    c n                     key hashes changed by block n
+    u n                     undo data of block n, kept for the newest blocks only
+    p n                     the state tree's bucket roots after block n, now and then
+    M name                  executed height, chain id, form of the rows
+
+Numbers are big-endian, so rows stand in the order of heights. A stored value is a byte 1 and the
+canonical bytes, or a byte 0 for a deleted key; a deleted key keeps its rows, which is what lets
+older heights be listed and proven. In names a zero byte is written 00 FF, which keeps their order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, TypeAlias, cast
+
+from ledger import canonical, fields
+from ledger.execution import ExecutedTransaction
+from ledger.hashing import DIGEST_SIZE
+from ledger.receipt import CallOutcome, Event, Receipt, check_code, check_status
+from ledger.types import Digest, Gas, Height
+
+FORM: Final = 1
+"""Counts up when rows change; another form is rebuilt from the block files."""
+
+HEADER: Final = b"H"
+RESULTS: Final = b"R"
+EVENTFUL: Final = b"E"
+IDS: Final = b"I"
+LOCATION: Final = b"T"
+HISTORY: Final = b"h"
+STATE: Final = b"s"
+TREE: Final = b"t"
+VERSION: Final = b"v"
+CHANGED: Final = b"c"
+UNDO: Final = b"u"
+BUCKET_ROOTS: Final = b"p"
+
+META_EXECUTED: Final = b"Mexecuted"
+META_CHAIN: Final = b"Mchain"
+META_FORM: Final = b"Mform"
+
+Version: TypeAlias = "tuple[Height, bytes | None]"
+"""When a value was written, and its canonical bytes; None if that write deleted the key."""
+
+
+def by_height(kind: bytes, n: int) -> bytes:
+    """Key of a row that a height has."""
+    return kind + n.to_bytes(8, "big")
+
+
+def height_of(row: bytes) -> Height:
+    """The height at the end of a row's key."""
+    return Height(int.from_bytes(row[-8:], "big"))
+
+
+def by_name(contract: str, key: str) -> bytes:
+    """Key of a state row; for a prefix of keys, the prefix of their rows."""
+    return b"%b%b\x00\x01%b" % (STATE, _escaped(contract), _escaped(key))
+
+
+def key_of(row: bytes, contract: str) -> str:
+    """The key in a state row of `contract`."""
+    start = len(by_name(contract, ""))
+    return row[start:].replace(b"\x00\xff", b"\x00").decode()
+
+
+def by_version(key_hash: bytes, n: int) -> bytes:
+    """Key of the superseded version of `key_hash` that was written at `n`."""
+    return VERSION + key_hash + n.to_bytes(8, "big")
+
+
+def by_history(level: int, index: int) -> bytes:
+    """Key of a node of the history tree."""
+    return HISTORY + bytes([level]) + index.to_bytes(8, "big")
+
+
+def encode_value(value: bytes | None) -> bytes:
+    return b"\x00" if value is None else b"\x01" + value
+
+
+def decode_value(data: bytes) -> bytes | None:
+    return data[1:] if data[0] else None
+
+
+def encode_state(n: int, value: bytes | None) -> bytes:
+    return n.to_bytes(8, "big") + encode_value(value)
+
+
+def decode_state(data: bytes) -> Version:
+    return Height(int.from_bytes(data[:8], "big")), decode_value(data[8:])
+
+
+def encode_location(n: int, index: int) -> bytes:
+    return n.to_bytes(8, "big") + index.to_bytes(4, "big")
+
+
+def decode_location(data: bytes) -> tuple[Height, int]:
+    return Height(int.from_bytes(data[:8], "big")), int.from_bytes(data[8:], "big")
+
+
+def decode_ids(data: bytes) -> list[Digest]:
+    return [Digest(data[i : i + DIGEST_SIZE]) for i in range(0, len(data), DIGEST_SIZE)]
+
+
+def encode_results(transactions: tuple[ExecutedTransaction, ...]) -> bytes:
+    """All entries of a block; each is bytes of its own, so that one is read without the others."""
+    return canonical.encode(
+        [
+            canonical.encode(
+                [entry.body_index, entry.leaf, list(entry.call_leaves), list(entry.event_leaves)]
+            )
+            for entry in transactions
+        ]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StoredResult:
+    """What a block keeps of one executed transaction: the very leaves its roots are over."""
+
+    body_index: int
+    leaf: bytes
+    call_leaves: tuple[bytes, ...]
+    event_leaves: tuple[bytes, ...]
+
+    @property
+    def receipt(self) -> Receipt:
+        return Receipt.decode(self.leaf)
+
+    @property
+    def calls(self) -> tuple[CallOutcome, ...]:
+        return tuple(_call(leaf) for leaf in self.call_leaves)
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        return tuple(_event(leaf) for leaf in self.event_leaves)
+
+
+def decode_results(data: bytes) -> list[bytes]:
+    """The entries of a block, for `decode_result`."""
+    items = fields.array(canonical.decode(data), "results")
+    return [fields.binary(item, "result", size_max=len(data)) for item in items]
+
+
+def decode_result(entry: bytes) -> StoredResult:
+    row = fields.array(canonical.decode(entry), "result", 4)
+    size_max = len(entry)
+    return StoredResult(
+        body_index=fields.natural(row[0], "result.body_index"),
+        leaf=fields.binary(row[1], "result.leaf", size_max=size_max),
+        call_leaves=_leaves(row[2], size_max),
+        event_leaves=_leaves(row[3], size_max),
+    )
+
+
+def _leaves(value: object, size_max: int) -> tuple[bytes, ...]:
+    items = fields.array(value, "result.leaves")
+    return tuple(fields.binary(item, "result.leaf", size_max=size_max) for item in items)
+
+
+def _call(leaf: bytes) -> CallOutcome:
+    row = fields.array(canonical.decode(leaf), "call", 5)
+    return CallOutcome(
+        status=check_status(row[1], "call.status"),
+        code=check_code(row[2], "call.code"),
+        gas=Gas(fields.natural(row[3], "call.gas")),
+        result=cast(canonical.Value, row[4]),
+    )
+
+
+def _event(leaf: bytes) -> Event:
+    row = fields.array(canonical.decode(leaf), "event", 4)
+    return Event(
+        call_index=fields.natural(row[0], "event.call_index"),
+        contract=fields.text(row[1], "event.contract"),
+        name=fields.text(row[2], "event.name"),
+        data=cast(canonical.Value, row[3]),
+    )
+
+
+def _escaped(name: str) -> bytes:
+    return name.encode().replace(b"\x00", b"\x00\xff")

@@ -1,0 +1,401 @@
+"""The ledger of one validator: what it decided, what follows from that, what is certified.
+
+Two folders, two truths. `blocks/` holds the block files, the only source of decided blocks and
+certificates. `ledger/` is a key-value store with all that follows from them; each block goes there
+in one synced batch, so after any crash it stands at some block exactly, never between two. If it is
+behind, missing or damaged it is made again by executing the block files (`ledger.recovery`).
+
+The order of a block's life, each step done before the next:
+
+    append_decided(block)        synced
+    executed = execute(...)      a value; nothing is written
+    commit(executed)             one synced batch; now CHECKPOINT may be sent
+    save_certificate(cert)       readers may see the block
+
+**Threads.** One thread, the execution thread, calls the methods of this module. The methods of
+`ChainReader`, at or below the certified height, may be called from any thread meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+from ledger import execution, schema
+from ledger.block import BlockHeader, DecidedBlock
+from ledger.block_files import BlockFiles, StoredBlock
+from ledger.certificate import Certificate
+from ledger.errors import IntegrityError, InvalidInput
+from ledger.execution import CallRunner, Executed, Rules, Writes
+from ledger.genesis import Genesis
+from ledger.history import FrontierCorrupt, HistoryTree, frontier_at
+from ledger.proving import Prover
+from ledger.queries import RowMissing
+from ledger.state_store import Change, StateStore
+from ledger.storage.errors import StoreCorrupt
+from ledger.storage.folder import DiskFolder, Folder
+from ledger.storage.interface import KeyValueStore
+from ledger.storage.leveldb import LevelDBStore, destroy
+from ledger.types import Digest, Height
+
+BLOCKS_FOLDER: Final = "blocks"
+STORE_FOLDER: Final = "ledger"
+
+_UNUSABLE: Final = (StoreCorrupt, RowMissing, FrontierCorrupt, InvalidInput)
+"""What damaged rows may raise while the database is opened; `InvalidInput` is from decoding."""
+
+
+class WrongChain(IntegrityError):
+    """The folder belongs to another chain."""
+
+    code = "wrong_chain"
+    hint = "use the folder and the genesis file that belong together"
+
+    def __init__(self, expected: Digest, found: bytes) -> None:
+        self.expected = expected
+        self.found = found
+        super().__init__(f"expected chain {expected.hex()}, the folder holds {found.hex()}")
+
+
+class HeaderMismatch(IntegrityError):
+    """Our execution of block `n` gave another header than the certified one."""
+
+    code = "header_mismatch"
+    hint = "this node diverged: keep its folder, report it, and rebuild from the block files"
+
+    def __init__(self, n: Height, certified: Digest, computed: Digest) -> None:
+        self.n = n
+        self.certified = certified
+        self.computed = computed
+        super().__init__(f"block {n}: certified {certified.hex()}, computed {computed.hex()}")
+
+
+class BlocksLost(IntegrityError):
+    """The database is ahead of the block files: decided blocks have vanished from disk."""
+
+    code = "blocks_lost"
+    hint = "restore the block files from a backup, or start anew as an observer"
+
+    def __init__(self, executed: Height, last: Height) -> None:
+        self.executed = executed
+        self.last = last
+        super().__init__(f"block {executed} was executed, but the block files end at {last}")
+
+
+class CannotRollBack(IntegrityError):
+    """A rollback below what is certified, or to a height that was not reached."""
+
+    code = "cannot_roll_back"
+
+    def __init__(self, n: int, certified: Height, executed: Height) -> None:
+        self.n = n
+        self.certified = certified
+        self.executed = executed
+        super().__init__(f"cannot go back to {n}: certified {certified}, executed {executed}")
+
+
+class LedgerStore(Prover):
+    """An open ledger. `open` for a validator's home folder; the constructor takes any storage."""
+
+    def __init__(self, genesis: Genesis, kv: KeyValueStore, blocks: BlockFiles) -> None:
+        """Open, and write header 0 and the initial state if `kv` is empty.
+
+        `kv` may be behind the block files (see `ledger.recovery.roll_forward`) but not ahead of
+        them. Raises `WrongChain`, `BlocksLost`, `StoreCorrupt` and other storage errors.
+        """
+        self.rules = Rules.of(genesis)
+        self.rebuilt: str | None = None
+        """Why the database was found unusable and begun anew, if it was."""
+        executed = _executed_height(kv, self.rules.chain_id)
+        super().__init__(genesis, kv, blocks, StateStore(kv, executed, genesis.parameters.window))
+        self._history = HistoryTree()
+        if executed < 0:
+            self._write_genesis()
+        else:
+            self._head = self._resume(executed)
+        self._executed = self._head.n
+        self._window: deque[tuple[Height, int, list[Digest]]] = deque()
+        self._known: set[Digest] = set()
+        self._load_window()
+
+    @classmethod
+    def open(
+        cls,
+        home: Path,
+        genesis: Genesis,
+        *,
+        open_store: Callable[[Path], KeyValueStore] = LevelDBStore,
+        open_folder: Callable[[Path], Folder] = DiskFolder,
+    ) -> LedgerStore:
+        """Open or create the ledger under `home`; a damaged database is begun anew.
+
+        Then run `ledger.recovery.roll_forward`. Raises `StoreLocked` if another process has it
+        open, `LogCorrupt` for damaged block files, and what the constructor raises.
+        """
+        blocks = BlockFiles(open_folder(home / BLOCKS_FOLDER))
+        path = home / STORE_FOLDER
+        kv: KeyValueStore | None = None
+        try:
+            try:
+                kv = open_store(path)
+                return cls(genesis, kv, blocks)
+            except _UNUSABLE as damage:
+                if kv is not None:
+                    kv.close()
+                destroy(path)
+                kv = open_store(path)
+                store = cls(genesis, kv, blocks)
+                store.rebuilt = str(damage)
+                return store
+        except BaseException:
+            blocks.close()
+            if kv is not None:
+                kv.close()
+            raise
+
+    def close(self) -> None:
+        """Give up both folders."""
+        self._kv.close()
+        self._blocks.close()
+
+    # The chain as execution sees it: `ledger.execution.Chain`.
+
+    @property
+    def head(self) -> BlockHeader:
+        """The header of the newest executed block."""
+        return self._head
+
+    @property
+    def history_root(self) -> Digest:
+        """Root over all headers up to and with `head`."""
+        return self._history.root
+
+    @property
+    def state(self) -> StateStore:
+        """The state after `head`."""
+        return self._state
+
+    def was_executed(self, tx_id: Digest) -> bool:
+        """Whether an unexpired transaction with this id is in the chain."""
+        return tx_id in self._known
+
+    def change_state(self, writes: Writes) -> Change:
+        """Work out the state tree with `writes` applied; applies nothing."""
+        return self._state.change(writes)
+
+    # The steps of a block.
+
+    @property
+    def decided_height(self) -> Height:
+        """The highest block in the block files."""
+        return self._blocks.last_height
+
+    def append_decided(self, block: DecidedBlock, body: bytes | None = None) -> None:
+        """Store a decided block, synced. `body` is the encoded body, if at hand.
+
+        Raises `OutOfOrder`, `DecidedTwice`, storage errors.
+        """
+        if body is None and block.body is not None:
+            body = block.body.encode()
+        transactions = tuple(signed.raw for signed in block.transactions)
+        self._blocks.append_decided(StoredBlock(block.n, block.d, body, transactions))
+
+    def decided_block(self, n: Height) -> StoredBlock:
+        """The decided block `n`, certified or not: for execution and for peers."""
+        return self._blocks.read(n)
+
+    def quarantine(self, n: Height, tx_id: Digest, authorisation: bytes) -> None:
+        """Record that a quorum took `tx_id` out of block `n`; the caller checked that it did."""
+        self._blocks.append_quarantine(n, tx_id, authorisation)
+
+    def execute(self, block: DecidedBlock, calls: CallRunner) -> Executed:
+        """Execute the block after `head`; commits nothing. Raises what `execution.execute` does."""
+        quarantined = self._blocks.quarantined(block.n).keys()
+        return execution.execute(self.rules, self, block, calls, quarantined)
+
+    def commit(self, executed: Executed) -> None:
+        """Write everything that follows from the block, in one synced batch.
+
+        Raises `HeaderMismatch` if this height is certified already with another header; then
+        nothing was written. Raises storage errors, after which nothing more goes.
+        """
+        header, change = executed.header, executed.change
+        assert isinstance(change, Change)
+        assert header.parent == self._head.hash
+        self._check_against_certificate(header)
+        n = header.n
+        ids = [entry.receipt.tx_id for entry in executed.transactions]
+        history = self._history.copy()
+        batch = _rows_of(executed, ids)
+        batch.update(_history_rows(history, header))
+        expired = self._expired(header.time_ms)
+        batch.update((schema.by_height(schema.IDS, old), None) for old in expired)
+        self._state.stage(batch, n, executed.writes, change)
+        self._state.adopt(batch, n, executed.writes, change)
+        self._history = history
+        self._head = header
+        self._forget(len(expired))
+        self._remember(n, header.time_ms, ids)
+        # Last: from here on readers in other threads may find it.
+        self._executed = n
+
+    def save_certificate(self, certificate: Certificate) -> None:
+        """Store the certificate of an executed block; the caller verified it.
+
+        Safe with the next sync. Raises `HeaderMismatch` if our own header is another.
+        """
+        header = self.executed_header(certificate.n)
+        if header.hash != certificate.header_hash:
+            raise HeaderMismatch(certificate.n, certificate.header_hash, header.hash)
+        self._blocks.append_certificate(certificate)
+
+    def rollback_to(self, n: Height) -> None:
+        """Undo the blocks above `n`, newest first, one synced batch each; block files stay.
+
+        Raises `CannotRollBack` below the certified height, `NoSuchUndo` beyond the window.
+        """
+        if not self.certified_height <= n <= self._executed:
+            raise CannotRollBack(n, self.certified_height, self._executed)
+        while self._executed > n:
+            self._undo_head()
+
+    def _undo_head(self) -> None:
+        n = self._executed
+        parent = self.executed_header(Height(n - 1))
+        batch: dict[bytes, bytes | None] = {
+            schema.by_height(kind, n): None
+            for kind in (schema.HEADER, schema.RESULTS, schema.EVENTFUL, schema.IDS)
+        }
+        for tx_id in self._ids(n):
+            batch[schema.LOCATION + tx_id] = None
+        batch[schema.META_EXECUTED] = parent.n.to_bytes(8, "big")
+        leaves = self._state.stage_revert(batch, n)
+        self._executed = parent.n
+        self._state.adopt_revert(batch, n, leaves)
+        self._head = parent
+        # Nodes of the history tree stay: the block that comes instead writes the same places.
+        self._history = frontier_at(n, self.history_node)
+        self._load_window()
+
+    def _check_against_certificate(self, header: BlockHeader) -> None:
+        certificate = self._blocks.certificate(header.n)
+        if certificate is not None and certificate.header_hash != header.hash:
+            raise HeaderMismatch(header.n, certificate.header_hash, header.hash)
+
+    def _write_genesis(self) -> None:
+        writes = execution.genesis_writes(self.genesis)
+        change = self._state.change(writes)
+        header = execution.genesis_header(self.genesis, change.root)
+        batch: dict[bytes, bytes | None] = {
+            schema.META_CHAIN: self.rules.chain_id,
+            schema.META_FORM: bytes([schema.FORM]),
+            schema.META_EXECUTED: header.n.to_bytes(8, "big"),
+            schema.by_height(schema.HEADER, 0): header.encode(),
+            schema.by_height(schema.RESULTS, 0): schema.encode_results(()),
+        }
+        batch.update(_history_rows(self._history, header))
+        self._state.stage(batch, header.n, writes, change)
+        self._state.adopt(batch, header.n, writes, change)
+        self._head = header
+
+    def _resume(self, executed: Height) -> BlockHeader:
+        """Read back where the database stands, and check that its parts agree."""
+        if executed > self._blocks.last_height:
+            raise BlocksLost(executed, self._blocks.last_height)
+        head = self.executed_header(executed)
+        if head.state_root != self._state.root:
+            raise StoreCorrupt(
+                STORE_FOLDER,
+                f"the state's root is {self._state.root.hex()}, header {executed}"
+                f" says {head.state_root.hex()}",
+            )
+        self._history = frontier_at(executed + 1, self.history_node)
+        if frontier_at(executed, self.history_node).root != head.history_root:
+            raise StoreCorrupt(STORE_FOLDER, f"the history does not lead to header {executed}")
+        return head
+
+    # The ids of unexpired transactions.
+
+    def _load_window(self) -> None:
+        self._window.clear()
+        self._known.clear()
+        oldest = self._head.time_ms - self.rules.transaction_lifetime_ms
+        blocks: list[tuple[Height, int, list[Digest]]] = []
+        n = self._head.n
+        while n > 0:
+            header = self.executed_header(n)
+            if header.time_ms < oldest:
+                break
+            blocks.append((n, header.time_ms, self._ids(n)))
+            n = Height(n - 1)
+        for entry in reversed(blocks):
+            self._remember(*entry)
+
+    def _ids(self, n: Height) -> list[Digest]:
+        data = self._kv.get(schema.by_height(schema.IDS, n))
+        if data is not None:
+            return schema.decode_ids(data)
+        # Without transactions; or expired once, and wanted again after a rollback.
+        entries = map(schema.decode_result, self._results(n))
+        return [entry.receipt.tx_id for entry in entries]
+
+    def _expired(self, time_ms: int) -> list[Height]:
+        """Heights whose transactions can all be executed no more at `time_ms`.
+
+        A transaction in a block of time t has valid_until <= t + lifetime.
+        """
+        oldest = time_ms - self.rules.transaction_lifetime_ms
+        found: list[Height] = []
+        for n, block_time_ms, _ in self._window:
+            if block_time_ms >= oldest:
+                break
+            found.append(n)
+        return found
+
+    def _remember(self, n: Height, time_ms: int, ids: list[Digest]) -> None:
+        self._window.append((n, time_ms, ids))
+        self._known.update(ids)
+
+    def _forget(self, count: int) -> None:
+        for _ in range(count):
+            self._known.difference_update(self._window.popleft()[2])
+
+
+def _rows_of(executed: Executed, ids: Iterable[Digest]) -> dict[bytes, bytes | None]:
+    n = executed.header.n
+    batch: dict[bytes, bytes | None] = {
+        schema.META_EXECUTED: n.to_bytes(8, "big"),
+        schema.by_height(schema.HEADER, n): executed.header.encode(),
+        schema.by_height(schema.RESULTS, n): schema.encode_results(executed.transactions),
+    }
+    if any(entry.event_leaves for entry in executed.transactions):
+        batch[schema.by_height(schema.EVENTFUL, n)] = b""
+    if executed.transactions:
+        batch[schema.by_height(schema.IDS, n)] = b"".join(ids)
+    for index, entry in enumerate(executed.transactions):
+        batch[schema.LOCATION + entry.receipt.tx_id] = schema.encode_location(n, index)
+    return batch
+
+
+def _history_rows(history: HistoryTree, header: BlockHeader) -> dict[bytes, bytes | None]:
+    """Append `header` to `history` and return the rows of the nodes that completes."""
+    return {
+        schema.by_history(node.level, node.position): node.hash for node in history.append(header.hash)
+    }
+
+
+def _executed_height(kv: KeyValueStore, chain_id: Digest) -> Height:
+    """Where `kv` stands; -1 if it is empty. Raises `WrongChain`, `StoreCorrupt`."""
+    data = kv.get(schema.META_EXECUTED)
+    if data is None:
+        if next(kv.iterate(limit=1), None) is not None:
+            raise StoreCorrupt(STORE_FOLDER, "rows without a head")
+        return Height(-1)
+    found = kv.get(schema.META_CHAIN) or b""
+    if found != chain_id:
+        raise WrongChain(chain_id, found)
+    if kv.get(schema.META_FORM) != bytes([schema.FORM]):
+        raise StoreCorrupt(STORE_FOLDER, "rows of another form")
+    return Height(int.from_bytes(data, "big"))
