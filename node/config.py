@@ -23,6 +23,9 @@ ENVIRONMENT_PREFIX: Final = "QIONG_"
 CONFIG_BYTES_MAX: Final = 1 << 20
 """Largest settings file: a thousand peers with room to spare."""
 
+CLIENT_TABLE: Final = "client"
+"""The command line's own section of a `qiong.toml`; none of ours."""
+
 LOG_FORMATS: Final = ("text", "json")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
@@ -169,6 +172,7 @@ def load_config(
     """
     values = {setting.field: setting.default for setting in SETTINGS}
     tables = _read(path)
+    tables.pop(CLIENT_TABLE, None)
     peers = _peers(path, tables.pop("peers", {}))
     for name, value in _flatten(path, tables).items():
         _set(values, str(path), name, value)

@@ -11,10 +11,11 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from ledger.errors import InvalidInput
 from node.api.buckets import TokenBuckets
@@ -23,8 +24,6 @@ from node.api.problems import Problem, internal_problem
 from node.metrics import Metrics
 
 log = logging.getLogger(__name__)
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 UNLIMITED: Final = ("/health", "/ready", "/metrics")
 """Paths that answer a node's keepers even while clients flood it."""
@@ -41,7 +40,7 @@ REQUEST_ID: Final = web.RequestKey("request_id", str)
 
 def make_guard(
     buckets: TokenBuckets, metrics: Metrics, clock: Callable[[], float] = time.monotonic
-) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+) -> Middleware:
     """The middleware. `buckets` holds one bucket an address, one token a request."""
 
     @web.middleware

@@ -1,0 +1,228 @@
+"""Running one validator as a process: from its folder to a listening node, and back to rest.
+
+In order, and before anything is changed: settings, genesis against the expected hash, the folder's
+lock, the keys, a contract worker that can be locked down. Whatever is wrong with these raises a
+typed error, which the command line ends with (exit code 3 for a refusal). Then the ledger is opened
+and the engine recovers, listens and votes; the API follows. SIGTERM or SIGINT ends it in order: no
+new requests, no more votes, the disk at rest.
+
+A node that runs out of disk space stops by itself before the disk is full, because a write that
+fails half way is worth nothing; it says so and exits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import resource
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import uvloop
+
+from contracts.runner import WorkerRunner
+from contracts.sandbox import Sandbox
+from ledger.genesis import Genesis
+from ledger.keys import SigningKey
+from ledger.store import LedgerStore
+from node import tls
+from node.api.app import make_app
+from node.api.context import ApiOptions
+from node.api.server import ApiServer
+from node.config import NodeConfig, load_config
+from node.errors import Refused
+from node.home import Home, load_genesis
+from node.keyfile import Keyring
+from node.logs import set_up_logging
+from node.metrics import Metrics, free_bytes
+from node.service import NodeService, PeerSecurity, ServiceOptions
+
+log = logging.getLogger(__name__)
+
+EXIT_DONE: Final = 0
+EXIT_FAILED: Final = 1
+
+DISK_CHECK_SECONDS: Final = 2.0
+"""Between two looks at the free space; 256 MiB are not written in that time."""
+
+OPEN_FILES_MIN: Final = 4_096
+"""Clients (1,024), peers (63, twice while they reconnect), LevelDB (1,000) and room."""
+
+
+class NotInGenesis(Refused):
+    """This node's key is not the one that genesis gives its organisation a vote for."""
+
+    code = "not_in_genesis"
+    hint = "use the home whose card went into this genesis, or run with --observer"
+
+    def __init__(self, organisation: str, reason: str) -> None:
+        self.organisation = organisation
+        self.reason = reason
+        super().__init__(f"{organisation}: {reason}")
+
+
+@dataclass(frozen=True)
+class Unlocked:
+    """What a node needs of its key folder."""
+
+    key: SigningKey
+    security: PeerSecurity
+
+
+def run(
+    home: Path,
+    *,
+    flags: Mapping[str, str] | None = None,
+    passphrase_file: Path | None = None,
+    insecure_contracts: bool = False,
+) -> int:
+    """Run the node of `home` until it is told to stop; returns the exit code.
+
+    `flags` override settings by their dotted names. Raises `Refused` and other typed errors when it
+    cannot start.
+    """
+    place = Home(home.resolve())
+    config = load_config(place.config, flags)
+    set_up_logging(config.log_format, config.log_level)
+    genesis = load_genesis(place, config.expect_hash)
+    _raise_file_limit()
+    with place.lock():
+        unlocked = _unlock(place, genesis, config, passphrase_file)
+        sandbox = Sandbox(insecure=insecure_contracts)
+        sandbox.start()
+        if insecure_contracts:
+            log.warning("contracts run in a worker that may not be locked down")
+        runner = WorkerRunner(sandbox)
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
+                return loop.run(_serve(place, genesis, config, unlocked, runner))
+        finally:
+            runner.close()
+
+
+async def _serve(
+    place: Home, genesis: Genesis, config: NodeConfig, unlocked: Unlocked, runner: WorkerRunner
+) -> int:
+    """Run until a signal, the engine's own end, or the disk's floor."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    store = LedgerStore.open(place.root, genesis)
+    try:
+        service = NodeService(
+            genesis=genesis,
+            organisation=config.organisation,
+            key=unlocked.key,
+            security=unlocked.security,
+            store=store,
+            runner=runner,
+            options=ServiceOptions(
+                home=place.root,
+                listen=config.peer_listen,
+                peers=config.peers,
+                observer=config.observer,
+                record=place.logs / "events.qrec" if config.record else None,
+            ),
+        )
+        metrics = Metrics(service.status, place.root)
+        server = ApiServer(make_app(service, _api_options(place, config), metrics))
+        try:
+            await service.start()
+            host, port = await server.start(*config.api_listen)
+            log.info(
+                "%s of chain %s serves http://%s:%d, peers on %s:%d",
+                service.status().name,
+                genesis.chain_id.hex()[:16],
+                host,
+                port,
+                *config.peer_listen,
+            )
+            reason = await _until_end(told, service, place, config.free_bytes_min)
+        finally:
+            await server.stop()
+            await service.stop()
+    finally:
+        store.close()
+    if reason is not None:
+        log.error("stopped: %s", reason)
+        return EXIT_FAILED
+    log.info("stopped as told")
+    return EXIT_DONE
+
+
+async def _until_end(
+    told: asyncio.Event, service: NodeService, place: Home, floor: int
+) -> str | None:
+    """Wait for the first reason to end: None when told to, else in words."""
+    waits = [
+        asyncio.create_task(_told(told)),
+        asyncio.create_task(service.stopped()),
+        asyncio.create_task(_disk_full(place.root, floor)),
+    ]
+    try:
+        done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        return next(task for task in waits if task in done).result()
+    finally:
+        for task in waits:
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*waits, return_exceptions=True)
+
+
+async def _told(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+async def _disk_full(folder: Path, floor: int) -> str:
+    """Wait until less than `floor` bytes are free; say so."""
+    while True:
+        free = free_bytes(folder)
+        if free < floor:
+            return (
+                f"only {free} bytes of disk are free and {floor} are the floor "
+                "(disk.free_bytes_min); nothing acknowledged is lost, free some space and start again"
+            )
+        await asyncio.sleep(DISK_CHECK_SECONDS)
+
+
+def _unlock(
+    place: Home, genesis: Genesis, config: NodeConfig, passphrase_file: Path | None
+) -> Unlocked:
+    """Open both keys with one pass phrase. Raises `NotInGenesis` and what `Keyring` raises."""
+    keyring = Keyring(place.keys, passphrase_file)
+    key = keyring.key(place.consensus_key.stem)
+    entry = next((v for v in genesis.validators if v.organisation == config.organisation), None)
+    if not config.observer:
+        if entry is None:
+            raise NotInGenesis(config.organisation, "genesis has no such validator")
+        if entry.consensus_key != key.public:
+            raise NotInGenesis(config.organisation, "genesis has another consensus key for it")
+        if entry.tls_certificate != tls.load_certificate(place.tls_certificate):
+            raise NotInGenesis(config.organisation, "genesis has another TLS certificate for it")
+    pinned = {entry.organisation: entry.tls_certificate for entry in genesis.validators}
+    server, client = tls.contexts(
+        place.tls_key, place.tls_certificate, keyring.passphrase(), pinned
+    )
+    return Unlocked(key, PeerSecurity(server=server, client=client))
+
+
+def _api_options(place: Home, config: NodeConfig) -> ApiOptions:
+    return ApiOptions(
+        home=place.root,
+        free_bytes_min=config.free_bytes_min,
+        requests_per_second=config.requests_per_second,
+        transactions_per_second=config.transactions_per_second,
+    )
+
+
+def _raise_file_limit() -> None:
+    """Ask for enough file descriptors, so that clients cannot use up those of peers and disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES_MIN if hard == resource.RLIM_INFINITY else min(OPEN_FILES_MIN, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
