@@ -153,8 +153,7 @@ def save_proof(
     """Fetch a state proof into `file`; it is checked on the way if a trust file is named."""
     with Client(settings.nodes) as client:
         checker = Checker(client, settings.trust)
-        proof = checker.fetch_state_proof(contract, key, height=height)
-        assurance = checker.assurance
+        proof, assurance = checker.fetch_state_proof(contract, key, height=height)
     return write_proof(settings, proof, file, qr, assurance)
 
 

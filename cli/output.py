@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -48,6 +49,12 @@ def plain(value: object) -> Any:
 def pretty(value: Value) -> str:
     """One line of JSON for people."""
     return json.dumps(plain(value), ensure_ascii=False)
+
+
+def clock(time_ms: int) -> str:
+    """UTC in milliseconds as ISO 8601."""
+    moment = datetime.fromtimestamp(time_ms / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:

@@ -63,7 +63,7 @@ def wait_for(checker: Checker, signed: SignedTransaction) -> TransactionView:
     """Ask until the outcome is final and checked, or the wait is over."""
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
-        view = checker.transaction(signed.id, signed.transaction.valid_until_ms)
+        view = checker.transaction(signed.id)
         if view.final or time.monotonic() > deadline:
             return view
         checker.client.sleep(POLL_SECONDS)
