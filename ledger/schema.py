@@ -71,8 +71,13 @@ def by_name(contract: str, key: str) -> bytes:
 
 def key_of(row: bytes, contract: str) -> str:
     """The key in a state row of `contract`."""
-    start = len(by_name(contract, ""))
-    return row[start:].replace(b"\x00\xff", b"\x00").decode()
+    return _plain(row[len(by_name(contract, "")) :])
+
+
+def name_of(row: bytes) -> tuple[str, str]:
+    """Contract and key of a state row."""
+    contract, _, key = row[len(STATE) :].partition(b"\x00\x01")
+    return _plain(contract), _plain(key)
 
 
 def by_version(key_hash: bytes, n: int) -> bytes:
@@ -191,3 +196,7 @@ def _event(leaf: bytes) -> Event:
 
 def _escaped(name: str) -> bytes:
     return name.encode().replace(b"\x00", b"\x00\xff")
+
+
+def _plain(escaped: bytes) -> str:
+    return escaped.replace(b"\x00\xff", b"\x00").decode()

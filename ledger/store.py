@@ -33,6 +33,7 @@ from ledger.genesis import Genesis
 from ledger.history import FrontierCorrupt, HistoryTree, frontier_at
 from ledger.proving import Prover
 from ledger.queries import RowMissing
+from ledger.schema import StoredResult
 from ledger.state_store import Change, StateStore
 from ledger.storage.errors import StoreCorrupt
 from ledger.storage.folder import DiskFolder, Folder
@@ -205,6 +206,19 @@ class LedgerStore(Prover):
     def decided_block(self, n: Height) -> StoredBlock:
         """The decided block `n`, certified or not: for execution and for peers."""
         return self._blocks.read(n)
+
+    @property
+    def first_kept_height(self) -> Height:
+        """The lowest block in the block files; lower ones were pruned."""
+        return self._blocks.first_height
+
+    def own_certificate(self, n: Height) -> Certificate | None:
+        """The certificate stored for exactly `n`, whether `n` is executed or not."""
+        return self._blocks.certificate(n)
+
+    def executed_results(self, n: Height) -> list[StoredResult]:
+        """The leaves of an executed block, certified or not."""
+        return [schema.decode_result(entry) for entry in self._results(n)]
 
     def quarantine(self, n: Height, tx_id: Digest, authorisation: bytes) -> None:
         """Record that a quorum took `tx_id` out of block `n`; the caller checked that it did."""
@@ -381,9 +395,8 @@ def _rows_of(executed: Executed, ids: Iterable[Digest]) -> dict[bytes, bytes | N
 
 def _history_rows(history: HistoryTree, header: BlockHeader) -> dict[bytes, bytes | None]:
     """Append `header` to `history` and return the rows of the nodes that completes."""
-    return {
-        schema.by_history(node.level, node.position): node.hash for node in history.append(header.hash)
-    }
+    completed = history.append(header.hash)
+    return {schema.by_history(level, position): node for level, position, node in completed}
 
 
 def _executed_height(kv: KeyValueStore, chain_id: Digest) -> Height:
