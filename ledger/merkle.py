@@ -113,6 +113,30 @@ def verify_inclusion(
         return False
 
 
+def path_sides(index: int, size: int) -> int:
+    """On which side each hash of an inclusion path stands: bit i is set when hash i is a left one.
+
+    For trees whose size no header tells: a path with its sides leads to one root only.
+    """
+    sides = step = 0
+    position, last = index, size - 1
+    while last:
+        if position ^ 1 <= last:
+            sides |= (position & 1) << step
+            step += 1
+        position, last = position >> 1, last >> 1
+    return sides
+
+
+def root_from_sides(leaf: bytes, sides: int, path: Sequence[bytes]) -> Digest:
+    """Root that `path` leads to from the leaf hash `leaf` when `sides` says where each hash is."""
+    computed = leaf
+    for step, sibling in enumerate(path):
+        left = sides >> step & 1
+        computed = node_hash(sibling, computed) if left else node_hash(computed, sibling)
+    return Digest(computed)
+
+
 def consistency_path(leaves: Sequence[bytes], first_size: int) -> list[Digest]:
     """Path that proves the tree over `leaves` to extend its own first `first_size` leaves.
 

@@ -1,0 +1,88 @@
+"""Making `.qproof` files from what a node stores.
+
+Nothing here decides what is proven: a node that builds a wrong proof makes a file that
+`ledger.proofs` refuses. Verifiers do not need this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ledger import merkle
+from ledger.block import BlockHeader
+from ledger.history import NodeReader, inclusion_proof
+from ledger.proof_format import (
+    Anchor,
+    CallClaim,
+    Handover,
+    HeaderClaim,
+    HistoryAnchor,
+    Proof,
+    StateClaim,
+    TransactionClaim,
+)
+from ledger.receipt import CallOutcome, Receipt
+from ledger.state_proof import StateProof
+
+
+def build_state_proof(
+    contract: str,
+    key: str,
+    value: bytes | None,
+    path: StateProof,
+    header: BlockHeader,
+    anchor: Anchor,
+    handovers: Sequence[Handover] = (),
+) -> bytes:
+    """A `.qproof` of the canonical `value` bytes at (contract, key), or of their absence."""
+    return Proof(StateClaim(contract, key, value, path), header, anchor, tuple(handovers)).encode()
+
+
+def build_transaction_proof(
+    receipts: Sequence[Receipt],
+    index: int,
+    header: BlockHeader,
+    anchor: Anchor,
+    handovers: Sequence[Handover] = (),
+    *,
+    calls: Sequence[CallOutcome] = (),
+    call_index: int | None = None,
+) -> bytes:
+    """A `.qproof` of transaction `index` of a block, and of one of its calls if asked for.
+
+    `receipts` are all of the block's, in order; `calls` all outcomes of that transaction.
+    """
+    call = None
+    if call_index is not None:
+        leaves = [outcome.leaf(i) for i, outcome in enumerate(calls)]
+        call = CallClaim(
+            index=call_index,
+            outcome=calls[call_index],
+            sides=merkle.path_sides(call_index, len(leaves)),
+            path=tuple(merkle.inclusion_path(leaves, call_index)),
+        )
+    claim = TransactionClaim(
+        receipt=receipts[index],
+        transaction_path=tuple(
+            merkle.inclusion_path([receipt.tx_id for receipt in receipts], index)
+        ),
+        receipt_path=tuple(
+            merkle.inclusion_path([receipt.encode() for receipt in receipts], index)
+        ),
+        call=call,
+    )
+    return Proof(claim, header, anchor, tuple(handovers)).encode()
+
+
+def build_header_proof(
+    header: BlockHeader, anchor: Anchor, handovers: Sequence[Handover] = ()
+) -> bytes:
+    """A `.qproof` that `header` is the chain's."""
+    return Proof(HeaderClaim(), header, anchor, tuple(handovers)).encode()
+
+
+def history_anchor(
+    height: int, later: BlockHeader, read: NodeReader, anchor: Anchor
+) -> HistoryAnchor:
+    """Anchor the header at `height` by the history of `later`; `read` gives the stored nodes."""
+    return HistoryAnchor(later, tuple(inclusion_proof(height, later.n, read)), anchor)
