@@ -185,7 +185,7 @@ async def _disk_full(folder: Path, floor: int) -> str:
         if free < floor:
             return (
                 f"only {free} bytes of disk are free and {floor} are the floor "
-                "(disk.free_bytes_min); nothing acknowledged is lost, free some space and start again"
+                "(disk.free_bytes_min); nothing acknowledged is lost: free some space, start again"
             )
         await asyncio.sleep(DISK_CHECK_SECONDS)
 
