@@ -139,8 +139,9 @@ def verify(
 ) -> Verdict:
     """Judge the bytes of a `.qproof`. Never raises for any `data`.
 
-    `now_ms` is needed with `max_age_ms` alone. `at_ms` asks for the status at that time. `licence`
-    (an identifier) and `key` (a state key, or a transaction id in hex) refuse another subject.
+    `now_ms` is needed with `max_age_ms` alone. `at_ms` asks for the status at that time. `licence`,
+    an identifier, and `key`, a state key (alone or as ``contract/key``) or a transaction id in hex,
+    refuse another subject.
     Of several verdicts the first counts: invalid, untrusted, stale, failed, absent, revoked or
     suspended, expired, valid. With `expect="absent"` a proven absence exits 0 and a presence that
     would exit 0 is invalid.
@@ -201,9 +202,9 @@ def _check_subject(proof: Proof, licence: str | None, key: str | None) -> None:
     ):
         raise ProofInvalid(f"it is about {_subject(proof)}, not licence {licence}")
     if key is not None:
-        named = claim.key if isinstance(claim, StateClaim) else _subject(proof)
-        if named != key:
-            raise ProofInvalid(f"it is about {named}, not {key}")
+        names = [_subject(proof)] + ([claim.key] if isinstance(claim, StateClaim) else [])
+        if key not in names:
+            raise ProofInvalid(f"it is about {names[-1]}, not {key}")
 
 
 def _check_claim(proof: Proof) -> canonical.Value:

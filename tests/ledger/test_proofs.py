@@ -190,6 +190,8 @@ def test_stale_goes_before_revoked_and_after_untrusted() -> None:
         ({"licence": "ABC124"}, False),
         ({"licence": KEY}, False),
         ({"key": KEY}, True),
+        ({"key": f"licence/{KEY}"}, True),
+        ({"key": f"credit/{KEY}"}, False),
         ({"key": LICENCE}, False),
         ({"licence": LICENCE, "key": KEY}, True),
         ({"licence": LICENCE, "key": "licence/X"}, False),
@@ -514,12 +516,12 @@ def test_no_byte_is_unchecked(name: str) -> None:
     data, chain = samples()[name]
     good = verify(data, chain.trust())
     assert good.verdict in ("valid", "absent")
-    key = "licence/NEVER" if good.verdict == "absent" else None
+    licence = "NEVER" if good.verdict == "absent" else None
     for position in range(len(data)):
         for mask in (0x01, 0x80, 1 + position * 73 % 255):
             changed = bytearray(data)
             changed[position] ^= mask
-            verdict = verify(bytes(changed), chain.trust(), key=key)
+            verdict = verify(bytes(changed), chain.trust(), licence=licence)
             assert verdict.verdict in ("invalid", "untrusted"), (position, mask)
             assert (verdict.value, verdict.height) == (None, None)
 
