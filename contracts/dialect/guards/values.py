@@ -109,7 +109,7 @@ def measure(cell: Cell, value: Any, depth: int = limits.VALUE_DEPTH_MAX) -> int:
     """
     kind = type(value)
     if kind is list or kind is tuple:
-        charge(cell, gas.VALUE_NODE * len(value))
+        charge(cell, gas.VALUE_NODE * (len(value) + 2))
         if depth == 0:
             raise LimitExceeded("DEPTH")
         return 1 + sum([measure(cell, item, depth - 1) for item in value])
@@ -128,7 +128,7 @@ def equal(cell: Cell, left: Any, right: Any, depth: int = limits.VALUE_DEPTH_MAX
     if kind is list or kind is tuple:
         if type(right) is not kind or len(left) != len(right):
             return False
-        charge(cell, gas.VALUE_NODE * (len(left) + 1))
+        charge(cell, gas.VALUE_NODE * (len(left) + 2))
         if depth == 0:
             raise LimitExceeded("DEPTH")
         for mine, theirs in zip(left, right, strict=True):
