@@ -154,14 +154,16 @@ def _get(source: Any, path: Path, key: bytes) -> bytes | None:
 def _iterate(
     source: Any, path: Path, start: bytes, stop: bytes | None, reverse: bool, limit: int | None
 ) -> Iterator[tuple[bytes, bytes]]:
-    # Made here and not at the first `next`, so that it sees the store as of the call.
-    iterator = source.iterator(
-        start=start or None, stop=stop, reverse=reverse, verify_checksums=True
-    )
-    return _drain(iterator, path, limit)
+    # Made here and not at the first `next`, so that it sees the store as of the call. Backwards,
+    # plyvel 1.5.1 loses the pair at `start` when given a stop too, so `_drain` ends it itself.
+    first = None if reverse else start or None
+    iterator = source.iterator(start=first, stop=stop, reverse=reverse, verify_checksums=True)
+    return _drain(iterator, path, start, limit)
 
 
-def _drain(iterator: Any, path: Path, limit: int | None) -> Iterator[tuple[bytes, bytes]]:
+def _drain(
+    iterator: Any, path: Path, start: bytes, limit: int | None
+) -> Iterator[tuple[bytes, bytes]]:
     left = limit
     with iterator:
         while left is None or left > 0:
@@ -171,6 +173,8 @@ def _drain(iterator: Any, path: Path, limit: int | None) -> Iterator[tuple[bytes
                 return
             except (plyvel.Error, OSError) as error:
                 _raise_typed(path, error)
+            if pair[0] < start:
+                return
             yield pair
             left = None if left is None else left - 1
 
@@ -193,5 +197,13 @@ def _raise_typed(path: Path, error: Exception) -> NoReturn:
     raise StoreFailed(path, text) from error
 
 
-_DAMAGE: Final = ("corruption", "missing files", "does not exist", "no such file", "not an sstable")
-"""How LevelDB 1.22 words a folder that contradicts itself (table/format.cc, db/version_set.cc)."""
+_DAMAGE: Final = (
+    "corruption",
+    "missing files",
+    "does not exist",
+    "no such file",
+    "not an sstable",
+    ".ldb: invalid argument",
+)
+"""How LevelDB 1.22 words a folder that contradicts itself (table/format.cc, db/version_set.cc);
+the last is a table that ends before a block it should hold (util/env_posix.cc)."""

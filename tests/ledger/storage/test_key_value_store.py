@@ -60,6 +60,9 @@ def test_iteration_is_ordered_bounded_and_half_open(opened: tuple[KeyValueStore,
     assert list(store.iterate(b"b")) == [(b"c", b"3"), (b"e", b"5"), (b"\xff", b"255")]
     assert list(store.iterate(reverse=True, limit=2)) == [(b"\xff", b"255"), (b"e", b"5")]
     assert list(store.iterate(b"a", b"e", reverse=True, limit=1)) == [(b"c", b"3")]
+    for first in (b"a", b"b", b"c"):
+        expected = [(key, value) for key, value in ((b"c", b"3"), (b"a", b"1")) if key >= first]
+        assert list(store.iterate(first, b"e", reverse=True)) == expected
     assert list(store.iterate(limit=0)) == []
     assert list(store.iterate(b"c", b"c")) == []
 
