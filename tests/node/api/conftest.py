@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ def consensus_key(uscc: str) -> SigningKey:
     return SigningKey.from_seed(sha256(b"consensus " + uscc.encode()))
 
 
+@cache
 def make_genesis() -> Genesis:
     validators = [
         GenesisValidator(
