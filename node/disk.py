@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from consensus import records
-from ledger.block_files import StoredBlock
+from consensus.records import Record
+from ledger.block import BlockHeader, DecidedBlock
 from ledger.certificate import Certificate
 from ledger.types import Digest, Height
 from node.bodies import HeldBody
@@ -24,28 +25,29 @@ from node.wal import VoteLog
 class BlockSink(Protocol):
     """The part of the ledger store that keeps what was decided and certified."""
 
-    def append_decided(self, block: StoredBlock) -> None: ...
+    def append_decided(self, block: DecidedBlock, body: bytes | None = None) -> None: ...
 
     def save_certificate(self, certificate: Certificate) -> None: ...
 
-    def decided_digest(self, n: Height) -> Digest: ...
+    def executed_header(self, n: Height) -> BlockHeader: ...
 
 
 @dataclass
 class DiskBatch:
     """What one turn writes."""
 
-    records: list[records.Record] = field(default_factory=list)
-    blocks: list[StoredBlock] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    blocks: list[tuple[DecidedBlock, bytes | None]] = field(default_factory=list)
+    """Each with its encoded body, None for NULL."""
 
-    def record(self, record: records.Record) -> None:
+    def record(self, record: Record) -> None:
         self.records.append(record)
 
     def decided(self, n: Height, digest: Digest, held: HeldBody | None) -> None:
         if held is None:
-            self.blocks.append(StoredBlock(n, digest, None, ()))
+            self.blocks.append((DecidedBlock(n, digest, None, ()), None))
         else:
-            self.blocks.append(StoredBlock(n, digest, held.encoded, held.raw_transactions))
+            self.blocks.append((held.decided(n), held.encoded))
 
 
 class Disk:
@@ -64,7 +66,7 @@ class Disk:
         """Return once all of `batch` survives power loss. Raises storage errors: then stop."""
         await asyncio.get_running_loop().run_in_executor(self._executor, self._write, batch)
 
-    async def compact(self, begin: Sequence[records.Record], bodies: Sequence[HeldBody]) -> None:
+    async def compact(self, begin: Sequence[Record], bodies: Sequence[HeldBody]) -> None:
         """Let the write-ahead log begin anew with `begin` and `bodies`."""
         kept = [*begin, *(held.record() for held in bodies)]
         await asyncio.get_running_loop().run_in_executor(
@@ -76,8 +78,8 @@ class Disk:
         self._blocks.save_certificate(certificate)
 
     def decided_digest(self, n: Height) -> Digest:
-        """The digest that was decided at `n`."""
-        return self._blocks.decided_digest(n)
+        """The digest that was decided at the executed height `n`."""
+        return self._blocks.executed_header(n).d
 
     def close(self) -> None:
         """Let the write in hand end, then close the write-ahead log."""
@@ -87,5 +89,5 @@ class Disk:
     def _write(self, batch: DiskBatch) -> None:
         if batch.records:
             self._log.append([records.encode(item) for item in batch.records])
-        for block in batch.blocks:
-            self._blocks.append_decided(block)
+        for block, body in batch.blocks:
+            self._blocks.append_decided(block, body)

@@ -47,7 +47,7 @@ from consensus.messages import (
     Prepare,
     PrePrepare,
     UnsignedMessage,
-    encode_unsigned,
+    encode,
 )
 from consensus.replica import Replica
 from consensus.verifier import AnySigned, Signed
@@ -58,7 +58,7 @@ from ledger.types import Digest, Height, TimeMs
 from node.bodies import Bodies, HeldBody, within_limits
 from node.body_collector import BodyCollector, BodyNotFound
 from node.censorship import CensorshipWatch
-from node.disk import Disk
+from node.disk import Disk, DiskBatch
 from node.execution_thread import ExecutionThread
 from node.frames import Lane
 from node.mempool import Mempool
@@ -89,7 +89,7 @@ class Watcher(Protocol):
 
     def alarm(self, alarm: Alarm) -> None: ...
 
-    def evidence(self, evidence: Evidence) -> None: ...
+    def evidence_found(self, evidence: Evidence) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,8 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._last_block_ms = parts.clock_ms()
         self._reported: Height = Height(0)
+        self.on_fetch_blocks: Callable[[str, FetchBlocks], None] = lambda to, message: None
+        """Told that blocks are asked of a peer, by whoever takes its answer (`node.intake`)."""
         self.halted: str | None = None
         """Why this validator stopped voting."""
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -286,14 +288,14 @@ class Driver:
                     self._alarm(effect)
                 case Evidence():
                     log.error("evidence against %s", effect.second.signer)
-                    self._parts.watcher.evidence(effect)
+                    self._parts.watcher.evidence_found(effect)
                 case _:
                     pass
 
     async def _write(self, durable: Iterable[Persist | PersistBody | AppendDecided]) -> None:
         """Everything durable of a turn, in order, with one sync of the write-ahead log."""
         bodies = self._parts.bodies
-        batch = self._parts.disk.batch()
+        batch = DiskBatch()
         for effect in durable:
             if isinstance(effect, Persist):
                 batch.record(effect.record)
@@ -316,10 +318,10 @@ class Driver:
             if isinstance(message.message, PrePrepare):
                 body = self._body_beside(message.message.digest)
                 if body is not None:
-                    links.broadcast(Lane.CONSENSUS, encode_unsigned(body))
+                    links.broadcast(Lane.CONSENSUS, encode(body))
             links.broadcast(Lane.CONSENSUS, message.encode())
         else:
-            links.broadcast(Lane.SYNC, encode_unsigned(message))
+            links.broadcast(Lane.SYNC, encode(message))
 
     def _send(self, to: str, message: AnySigned | UnsignedMessage) -> None:
         links = self._parts.links
@@ -327,7 +329,7 @@ class Driver:
             if isinstance(message.message, PrePrepare):
                 body = self._body_beside(message.message.digest)
                 if body is not None:
-                    links.send(to, Lane.CONSENSUS, encode_unsigned(body))
+                    links.send(to, Lane.CONSENSUS, encode(body))
             links.send(to, Lane.CONSENSUS, message.encode())
             return
         if isinstance(message, FetchBody):
@@ -336,10 +338,7 @@ class Driver:
             return
         if isinstance(message, FetchBlocks):
             self.on_fetch_blocks(to, message)
-        links.send(to, Lane.SYNC, encode_unsigned(message))
-
-    def on_fetch_blocks(self, to: str, message: FetchBlocks) -> None:
-        """Replaced by whoever takes the answers (`node.catch_up`)."""
+        links.send(to, Lane.SYNC, encode(message))
 
     def _body_beside(self, digest: Digest) -> BodyData | None:
         """The BODY frame of a PRE-PREPARE, without the transactions that were relayed."""

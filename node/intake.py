@@ -33,7 +33,7 @@ from consensus.messages import (
     OwnVoteQuery,
     Transactions,
     UnsignedMessage,
-    encode_unsigned,
+    encode,
 )
 from consensus.verifier import Signed, Verifier
 from ledger.errors import IntegrityError, InvalidInput
@@ -124,8 +124,8 @@ class Intake:
             case FetchBlocks(first):
                 self._in_background(peer, self._answer_blocks(peer, first))
             case Blocks():
-                first = self._asked.pop(peer, None)
-                if first is not None:
+                if peer in self._asked:
+                    first = self._asked.pop(peer)
                     self._in_background(peer + "'s blocks", self._take_blocks(peer, first, message))
             case OwnVoteQuery():
                 self._driver.post(OwnVoteAsked(self._driver.now(), peer))
@@ -144,7 +144,7 @@ class Intake:
         self._driver.post(OwnVoteAnswered(self._driver.now(), peer, vote))
 
     def _answer(self, peer: str, message: UnsignedMessage) -> None:
-        self._links.send(peer, Lane.SYNC, encode_unsigned(message))
+        self._links.send(peer, Lane.SYNC, encode(message))
 
     def _answer_transactions(self, peer: str, digests: tuple[Digest, ...]) -> None:
         held = self._bodies.transactions(digests)

@@ -92,20 +92,30 @@ def run(
     _raise_file_limit()
     with place.lock():
         unlocked = _unlock(place, genesis, config, passphrase_file)
-        sandbox = Sandbox(insecure=insecure_contracts)
-        sandbox.start()
         if insecure_contracts:
-            log.warning("contracts run in a worker that may not be locked down")
-        runner = WorkerRunner(sandbox)
-        try:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
-                return loop.run(_serve(place, genesis, config, unlocked, runner))
-        finally:
-            runner.close()
+            log.warning("contracts run in workers that may not be locked down")
+        with (
+            contextlib.closing(_worker(insecure_contracts)) as runner,
+            contextlib.closing(_worker(insecure_contracts)) as viewer,
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop,
+        ):
+            return loop.run(_serve(place, genesis, config, unlocked, runner, viewer))
+
+
+def _worker(insecure: bool) -> WorkerRunner:
+    """A contract worker, started. Raises `SandboxUnavailable`."""
+    sandbox = Sandbox(insecure=insecure)
+    sandbox.start()
+    return WorkerRunner(sandbox)
 
 
 async def _serve(
-    place: Home, genesis: Genesis, config: NodeConfig, unlocked: Unlocked, runner: WorkerRunner
+    place: Home,
+    genesis: Genesis,
+    config: NodeConfig,
+    unlocked: Unlocked,
+    runner: WorkerRunner,
+    viewer: WorkerRunner,
 ) -> int:
     """Run until a signal, the engine's own end, or the disk's floor."""
     told = asyncio.Event()
@@ -114,6 +124,7 @@ async def _serve(
         loop.add_signal_handler(number, told.set)
     store = LedgerStore.open(place.root, genesis)
     try:
+        metrics = Metrics(lambda: service.status(), place.root)
         service = NodeService(
             genesis=genesis,
             organisation=config.organisation,
@@ -121,15 +132,14 @@ async def _serve(
             security=unlocked.security,
             store=store,
             runner=runner,
+            viewer=viewer,
             options=ServiceOptions(
                 home=place.root,
                 listen=config.peer_listen,
                 peers=config.peers,
-                observer=config.observer,
-                record=place.logs / "events.qrec" if config.record else None,
+                stage=metrics.stage,
             ),
         )
-        metrics = Metrics(service.status, place.root)
         server = ApiServer(make_app(service, _api_options(place, config), metrics))
         try:
             await service.start()

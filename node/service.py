@@ -6,26 +6,73 @@ through here. Left out: HTTP, configuration, unlocking keys, process signals.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import ssl
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final, Protocol
 
+from consensus.config import Config, HeaderSummary, LedgerHead
+from consensus.effects import Alarm, Evidence
+from consensus.events import Event
+from consensus.messages import UnsignedMessage, encode
+from consensus.replica import Replica
+from consensus.verifier import Domain, Verifier
+from contracts.runner import ExecutionStopped
 from ledger import canonical
-from ledger.execution import CallRunner
+from ledger.execution import BlockContext, StateView
 from ledger.genesis import Genesis
+from ledger.hashing import sha256
 from ledger.keys import SigningKey
+from ledger.receipt import CallOutcome
+from ledger.recovery import roll_forward
+from ledger.storage.folder import DiskFolder
 from ledger.store import LedgerStore
-from ledger.transaction import Transaction
-from ledger.types import Digest
+from ledger.transaction import Call, SignedTransaction, Transaction
+from ledger.types import Digest, Epoch, Height, TimeMs
+from node.admission import Gatekeeper, refusal_of
 from node.answers import (
     Admission,
     CallAnswer,
     NodeStatus,
+    PeerStatus,
     Readiness,
     SimulationAnswer,
     TransactionStatus,
 )
+from node.bodies import Bodies
+from node.body_collector import BodyCollector
+from node.censorship import CensorshipWatch
+from node.disk import Disk
+from node.driver import Driver, Parts
+from node.execution_thread import BlockRunner, ExecutionThread
+from node.frames import Lane
+from node.intake import Intake
+from node.mempool import Mempool, Pending
+from node.proposer import Proposer
+from node.relay import Relay
+from node.transport import Transport
+from node.verifier_pool import VerifierPool
+from node.wal import VoteLog
+
+log = logging.getLogger("qiong.node")
+
+WAL_FOLDER: Final = "wal"
+
+BEHIND_WINDOWS: Final = 4
+"""How many windows the certified height may lie behind f+1 peers before the node is `syncing`."""
+
+EVIDENCE_KEPT: Final = 1_000
+"""Cases kept for `/v1/evidence`; the replica itself reports each contradiction once."""
+
+
+class ViewRunner(BlockRunner, Protocol):
+    """Runs views and simulations, apart from the chain's own runner."""
+
+    def query(self, context: BlockContext, call: Call, state: StateView) -> CallOutcome: ...
 
 
 @dataclass(frozen=True)
@@ -33,15 +80,15 @@ class ServiceOptions:
     """Where this validator lives and how it reaches the others.
 
     `home` holds `blocks/`, `ledger/` and `wal/`. `listen` is the (host, port) of the peer listener.
-    `peers` overrides addresses of genesis: organisation -> ``host:port``. `observer` follows
-    without voting. `record` names a file that takes every event of the replica.
+    `peers` overrides addresses of genesis: organisation -> ``host:port``. `record` takes every
+    event of the replica; `stage` is told how long each stage took, in seconds.
     """
 
     home: Path
     listen: tuple[str, int]
     peers: Mapping[str, str] = field(default_factory=dict)
-    observer: bool = False
-    record: Path | None = None
+    record: Callable[[Event], None] = lambda event: None
+    stage: Callable[[str, float], None] = lambda name, seconds: None
 
 
 @dataclass(frozen=True)
@@ -50,6 +97,11 @@ class PeerSecurity:
 
     server: ssl.SSLContext
     client: ssl.SSLContext
+
+
+def clock_ms() -> int:
+    """UTC in milliseconds."""
+    return time.time_ns() // 1_000_000
 
 
 class NodeService:
@@ -62,54 +114,401 @@ class NodeService:
         key: SigningKey,
         security: PeerSecurity,
         store: LedgerStore,
-        runner: CallRunner,
+        runner: BlockRunner,
+        viewer: ViewRunner,
         options: ServiceOptions,
     ) -> None:
         self.genesis = genesis
         self.organisation = organisation
         self.store = store
+        self._options = options
+        self._runner = runner
+        self._viewer = viewer
+        self._names = {entry.organisation: entry.name for entry in genesis.validators}
+        self._validators = genesis.validator_set
+        self._domain = Domain(
+            chain_id=genesis.chain_id,
+            epoch=Epoch(0),
+            validators=self._validators,
+            window=genesis.parameters.window,
+            base=Height(0),
+            base_hash=store.executed_header(Height(0)).hash,
+        )
+        config = Config(
+            domain=self._domain,
+            me=organisation,
+            rotation_blocks=genesis.parameters.rotation_blocks,
+            idle_block_ms=genesis.parameters.idle_block_ms,
+        )
+        self._replica = Replica(config, key.sign)
+        self._mempool = Mempool(genesis.parameters)
+        self._gatekeeper = Gatekeeper(store, genesis.parameters)
+        self._bodies = Bodies()
+        self._waiters: dict[Digest, list[asyncio.Future[None]]] = {}
+        self.evidence: list[Evidence] = []
+        others = {e.organisation: e for e in genesis.validators if e.organisation != organisation}
+        self._transport = Transport(
+            addresses={name: options.peers.get(name, e.address) for name, e in others.items()},
+            pinned={e.organisation: e.tls_certificate for e in genesis.validators},
+            server_context=security.server,
+            client_context=security.client,
+            receiver=self._receive,
+            on_change=self._link_changed,
+        )
+        self._relay = Relay(self._mempool, self._broadcast_transactions)
+        self._pool: VerifierPool | None = None
+        self._collector: BodyCollector | None = None
+        self._intake: Intake | None = None
+        self._driver: Driver | None = None
+        self._disk: Disk | None = None
+        self._execution: ExecutionThread | None = None
+
+    # --- life ---
 
     async def start(self) -> None:
         """Recover, listen, connect and begin to vote.
 
         Raises `StorageError` (disk), `IntegrityError` (damaged data), `OSError` (address in use).
         """
-        raise NotImplementedError
+        await asyncio.to_thread(self._roll_forward)
+        certified = self.store.certified_height
+        votes = VoteLog(DiskFolder(self._options.home / WAL_FOLDER), certified)
+        self._disk = Disk(votes, self.store)
+        self._execution = ExecutionThread(self.store, self._runner, self._options.stage)
+        self._pool = VerifierPool(self.genesis.chain_id, self.genesis.parameters)
+        self._collector = BodyCollector(
+            self._bodies, self._known, self._pool.verify, self._send, lambda: self._others
+        )
+        for held in votes.bodies:
+            self._bodies.hold(held)
+        recovered = self._replica.recover(
+            TimeMs(clock_ms()), votes.recovered, self._head(votes), Verifier(self._domain)
+        )
+        self._driver = Driver(self._parts())
+        self._intake = Intake(
+            chain_id=self.genesis.chain_id,
+            validators=self._validators,
+            verifier=Verifier(self._domain),
+            driver=self._driver,
+            links=self._transport,
+            bodies=self._bodies,
+            collector=self._collector,
+            mempool=self._mempool,
+            source=self.store,
+            relayed=self._relayed,
+        )
+        self._driver.on_fetch_blocks = self._intake.asked_for_blocks
+        await self._transport.start(*self._options.listen)
+        self._driver.start(recovered, certified)
+        log.info(
+            "recovered at height %d (certified %d), view %d, from %d records of votes",
+            self.store.executed_height,
+            certified,
+            self._replica.status.view,
+            len(votes.recovered),
+        )
 
     async def stop(self) -> None:
-        """Stop voting, let the disk come to rest and close every link. A second call does nothing."""
-        raise NotImplementedError
+        """Stop voting, let the disk come to rest, close every link. A second call does nothing."""
+        if self._intake is not None:
+            self._intake.stop()
+        if self._driver is not None:
+            await self._driver.stop()
+        await self._transport.stop()
+        for part in (self._execution, self._disk, self._pool):
+            if part is not None:
+                await asyncio.to_thread(part.close)
+        self._execution = self._disk = self._pool = None
+        for waiting in self._waiters.values():
+            for future in waiting:
+                future.cancel()
 
     async def stopped(self) -> str | None:
         """Wait until the engine ends; the reason if it ended by itself (full disk, damage)."""
-        raise NotImplementedError
+        assert self._driver is not None, "start first"
+        try:
+            await asyncio.shield(self._driver.ended)
+        except ExecutionStopped:
+            # The API and the links stay up, for people to find out and mend.
+            await asyncio.Event().wait()
+        except Exception as error:
+            return f"{getattr(error, 'code', type(error).__name__)}: {error}"
+        return None
+
+    def _roll_forward(self) -> None:
+        if self.store.rebuilt is not None:
+            log.warning("the database was unusable (%s) and is made again", self.store.rebuilt)
+        for n in roll_forward(self.store, self._runner):
+            if n % 1_000 == 0:
+                log.info("executed block %d of %d", n, self.store.decided_height)
+
+    def _head(self, votes: VoteLog) -> LedgerHead:
+        certified = self.store.certified_height
+        return LedgerHead(
+            certified=certified,
+            certificate=self.store.own_certificate(certified) if certified else None,
+            executed=self.store.executed_height,
+            appended=(),
+            bodies={held.digest: held.body.n for held in votes.bodies},
+            header=self._header_summary,
+        )
+
+    def _header_summary(self, n: Height) -> HeaderSummary | None:
+        if not 0 <= n <= self.store.executed_height:
+            return None
+        header = self.store.executed_header(n)
+        return HeaderSummary(header.hash, header.time_ms)
+
+    def _parts(self) -> Parts:
+        assert self._disk is not None
+        assert self._execution is not None
+        assert self._collector is not None
+        parameters = self.genesis.parameters
+        return Parts(
+            replica=self._replica,
+            disk=self._disk,
+            execution=self._execution,
+            bodies=self._bodies,
+            collector=self._collector,
+            mempool=self._mempool,
+            relay=self._relay,
+            proposer=Proposer(self.organisation, self._mempool, parameters.idle_block_ms),
+            censorship=CensorshipWatch(parameters),
+            links=self._transport,
+            parameters=parameters,
+            watcher=self,
+            clock_ms=clock_ms,
+            record=self._options.record,
+        )
+
+    # --- what the API asks ---
 
     def ready(self) -> Readiness:
         """Whether this node is in step with a quorum and takes transactions."""
-        raise NotImplementedError
+        driver = self._driver
+        if driver is None:
+            return Readiness(False, "starting")
+        if driver.halted is not None:
+            return Readiness(False, "halted")
+        if self._transport.connections + 1 < self._validators.quorum:
+            return Readiness(False, "no_quorum")
+        status = self._replica.status
+        if status.observer is not None:
+            return Readiness(False, "observer")
+        if self._syncing():
+            return Readiness(False, "syncing")
+        return Readiness(True)
 
     def status(self) -> NodeStatus:
-        raise NotImplementedError
+        """The validator now."""
+        replica = self._replica.status
+        header = self.store.header(self.store.certified_height)
+        halted = self._driver.halted if self._driver is not None else None
+        now = clock_ms()
+        peers = []
+        for organisation in self._others:
+            known = replica.peers.get(organisation)
+            peers.append(
+                PeerStatus(
+                    organisation=organisation,
+                    name=self._names[organisation],
+                    connected=self._transport.connected(organisation),
+                    height=Height(0) if known is None else known.h,
+                    last_seen_ms=None if known is None else TimeMs(now - known.silent_ms),
+                )
+            )
+        return NodeStatus(
+            name=self._names[self.organisation],
+            organisation=self.organisation,
+            height=header.n,
+            header_hash=header.hash,
+            executed=self.store.executed_height,
+            epoch=header.epoch,
+            view=replica.view,
+            primary=self._names[replica.primary],
+            peers=tuple(peers),
+            suspects=tuple(self._names[name] for name in replica.suspects),
+            mempool_transactions=len(self._mempool),
+            mempool_bytes=self._mempool.bytes,
+            syncing=self._syncing(),
+            observer=replica.observer is not None,
+            halted=halted,
+        )
 
     async def submit(self, raw_transactions: Sequence[bytes]) -> list[Admission]:
         """Check and admit transactions, one answer each in order. Never raises for bad bytes."""
-        raise NotImplementedError
+        if self._pool is None or self._driver is None:
+            return [Admission(None, 503, "starting") for _ in raw_transactions]
+        answers: list[Admission | None] = [self._held(raw) for raw in raw_transactions]
+        open_items = [i for i, known in enumerate(answers) if known is None]
+        began = time.perf_counter()
+        verdicts = await self._pool.verify([raw_transactions[i] for i in open_items])
+        if open_items:
+            self._options.stage("verify", time.perf_counter() - began)
+        readiness = self.ready()
+        fresh: list[Pending] = []
+        for i, verdict in zip(open_items, verdicts, strict=True):
+            if isinstance(verdict, SignedTransaction):
+                answers[i] = self._admit(verdict, readiness, fresh)
+            else:
+                answers[i] = refusal_of(verdict)
+        if fresh:
+            self._relay.add(fresh, clock_ms())
+            self._driver.wake()
+        return [answer for answer in answers if answer is not None]
 
     def transaction_status(self, tx_id: Digest) -> TransactionStatus:
         """Where the transaction stands, from the store and the mempool."""
-        raise NotImplementedError
+        place = self.store.locate(tx_id)
+        if place is not None:
+            receipt = self.store.receipt(tx_id)
+            assert receipt is not None
+            ok = receipt.status == "ok"
+            return TransactionStatus(tx_id, "committed" if ok else "failed", *place)
+        if self._mempool.by_id(tx_id) is not None:
+            return TransactionStatus(tx_id, "pending")
+        until = self._mempool.left(tx_id)
+        if until is None:
+            return TransactionStatus(tx_id, "unknown")
+        certified = self.store.header(self.store.certified_height)
+        return TransactionStatus(tx_id, "expired" if certified.time_ms > until else "pending")
 
     async def wait_committed(self, tx_id: Digest, timeout: float) -> TransactionStatus:
         """Wait until the transaction is final (committed, failed or expired), `timeout` seconds at
         most, then return its status as it is."""
-        raise NotImplementedError
+        deadline = asyncio.get_running_loop().time() + timeout
+        while (status := self.transaction_status(tx_id)).state == "pending":
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0:
+                break
+            waiting = self._waiters.setdefault(tx_id, [])
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            waiting.append(future)
+            await asyncio.wait([future], timeout=left)
+            waiting.remove(future)
+            if not waiting:
+                self._waiters.pop(tx_id, None)
+        return status
 
     async def query(
         self, contract: str, method: str, args: list[canonical.Value] | dict[str, canonical.Value]
     ) -> CallAnswer:
         """Run one method on the last certified state and keep nothing."""
-        raise NotImplementedError
+        context, state = self._certified()
+        call = Call(contract, method, args)
+        outcome = await asyncio.to_thread(self._viewer.query, context, call, state)
+        return CallAnswer(context.height, outcome)
 
     async def simulate(self, transaction: Transaction) -> SimulationAnswer:
         """Run a transaction on the last certified state and keep nothing."""
-        raise NotImplementedError
+        context, state = self._certified()
+        next_block = BlockContext(context.chain_id, Height(context.height + 1), context.time_ms)
+        outcomes = await asyncio.to_thread(self._viewer.run, next_block, [transaction], state)
+        return SimulationAnswer(context.height, outcomes[0])
+
+    # --- what the driver tells: `node.driver.Watcher` ---
+
+    def certified(self, height: Height) -> None:
+        """Blocks up to `height` are final: wake whoever waits for one of their transactions."""
+        for tx_id, waiting in list(self._waiters.items()):
+            if self.transaction_status(tx_id).state != "pending":
+                for future in waiting:
+                    if not future.done():
+                        future.set_result(None)
+
+    def alarm(self, alarm: Alarm) -> None:
+        """The driver logs alarms; `status` shows them."""
+
+    def evidence_found(self, evidence: Evidence) -> None:
+        if len(self.evidence) < EVIDENCE_KEPT:
+            self.evidence.append(evidence)
+
+    # --- admission ---
+
+    def _held(self, raw: bytes) -> Admission | None:
+        """The answer to bytes that the mempool holds already."""
+        pending = self._mempool.by_digest(sha256(raw))
+        return None if pending is None else Admission(pending.signed.id, 200, "known")
+
+    def _admit(
+        self, signed: SignedTransaction, readiness: Readiness, fresh: list[Pending]
+    ) -> Admission:
+        now = clock_ms()
+        tx_id = signed.id
+        if self.store.locate(tx_id) is not None or self._mempool.by_id(tx_id) is not None:
+            return Admission(tx_id, 200, "known")
+        refused = self._gatekeeper.refuse(signed, now)
+        if refused is not None:
+            return refused
+        if not readiness.ready:
+            return Admission(tx_id, 503, readiness.reason, "this node takes no transactions now")
+        match self._mempool.add(signed, self._gatekeeper.organisation(signed.transaction), now):
+            case "added":
+                pending = self._mempool.by_id(tx_id)
+                assert pending is not None
+                fresh.append(pending)
+                return Admission(tx_id, 202, "accepted")
+            case "known":
+                return Admission(tx_id, 200, "known")
+            case "full":
+                return Admission(tx_id, 503, "mempool_full", "too many transactions wait")
+            case "lapsed":
+                return Admission(tx_id, 410, "expired", "its valid_until_ms has passed")
+
+    async def _relayed(self, peer: str, raw_transactions: tuple[bytes, ...]) -> None:
+        """Transactions that a peer passed on: verify those not known, and hold them."""
+        assert self._pool is not None
+        assert self._collector is not None
+        assert self._driver is not None
+        unknown = [raw for raw in raw_transactions if not self._mempool.knows(sha256(raw))]
+        now = clock_ms()
+        for verdict in await self._pool.verify(unknown):
+            if not isinstance(verdict, SignedTransaction):
+                log.warning("%s relayed a bad transaction: %s", peer, verdict)
+                continue
+            if self._gatekeeper.refuse(verdict, now) is None:
+                organisation = self._gatekeeper.organisation(verdict.transaction)
+                self._mempool.add(verdict, organisation, now)
+            self._collector.transaction_arrived(verdict)
+        if unknown:
+            self._driver.wake()
+
+    # --- links ---
+
+    async def _receive(self, organisation: str, frames: list[bytes]) -> None:
+        if self._intake is not None:
+            await self._intake.receive(organisation, frames)
+
+    def _link_changed(self, organisation: str, connected: bool) -> None:
+        log.info("link to %s %s", self._names[organisation], "up" if connected else "down")
+
+    def _broadcast_transactions(self, message: UnsignedMessage) -> None:
+        self._transport.broadcast(Lane.TRANSACTIONS, encode(message))
+
+    def _send(self, to: str, message: UnsignedMessage) -> None:
+        self._transport.send(to, Lane.SYNC, encode(message))
+
+    # --- small questions ---
+
+    @property
+    def _others(self) -> list[str]:
+        return [name for name in self._validators.organisations if name != self.organisation]
+
+    def _known(self, digest: Digest) -> SignedTransaction | None:
+        pending = self._mempool.by_digest(digest)
+        return None if pending is None else pending.signed
+
+    def _syncing(self) -> bool:
+        """Whether f+1 peers say that the chain is well ahead of us."""
+        heights = sorted((peer.h for peer in self._replica.status.peers.values()), reverse=True)
+        if len(heights) <= self._validators.f:
+            return False
+        window = self.genesis.parameters.window
+        behind = heights[self._validators.f] - self.store.certified_height
+        return behind > BEHIND_WINDOWS * window
+
+    def _certified(self) -> tuple[BlockContext, StateView]:
+        height = self.store.certified_height
+        header = self.store.header(height)
+        context = BlockContext(self.genesis.chain_id, height, header.time_ms)
+        return context, self.store.state_view(height)
