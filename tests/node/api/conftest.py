@@ -1,7 +1,7 @@
 """One validator's ledger in memory with a small engine around it, and its API on a real socket.
 
-The ledger, the contracts and the proofs are the product's; only consensus is missing: `commit`
-makes a block of what waits and has a quorum sign it.
+The ledger, the contracts, the proofs and the checks of what is submitted are the product's; only
+consensus is missing: `commit` makes a block of what waits and has a quorum sign it.
 """
 
 import asyncio
@@ -22,7 +22,6 @@ from ledger.block import Body, DecidedBlock
 from ledger.block_files import BlockFiles
 from ledger.canonical import Value
 from ledger.certificate import Certificate, checkpoint_bytes
-from ledger.errors import InvalidInput
 from ledger.execution import BlockContext
 from ledger.genesis import Genesis, GenesisValidator
 from ledger.hashing import sha256
@@ -31,6 +30,8 @@ from ledger.storage.memory import MemoryFolder, MemoryStore
 from ledger.store import LedgerStore
 from ledger.transaction import Call, SignedTransaction, Transaction, sign_transaction
 from ledger.types import Digest, Epoch, Gas, Height, TimeMs, View
+from node import verifier_pool
+from node.admission import Gatekeeper, refusal_of
 from node.answers import (
     Admission,
     CallAnswer,
@@ -83,6 +84,7 @@ class BenchEngine:
         self.genesis = make_genesis()
         self.store = LedgerStore(self.genesis, MemoryStore(), BlockFiles(MemoryFolder()))
         self.runner = InlineRunner()
+        self.gatekeeper = Gatekeeper(self.store, self.genesis.parameters)
         self.pending: dict[Digest, SignedTransaction] = {}
         self.submitted: list[bytes] = []
         self.readiness = Readiness(True)
@@ -119,14 +121,19 @@ class BenchEngine:
         return [self._admit(raw) for raw in raw_transactions]
 
     def _admit(self, raw: bytes) -> Admission:
-        try:
-            signed = SignedTransaction.decode(raw)
-        except InvalidInput as error:
-            return Admission(None, 400, error.code, str(error))
+        verdict = verifier_pool.check(raw, self.genesis.chain_id, self.genesis.parameters)
+        refused = refusal_of(verdict)
+        if refused is not None:
+            return refused
+        assert isinstance(verdict, SignedTransaction)
+        signed = verdict
         if self.admission is not None:
             return replace(self.admission, id=signed.id)
         if signed.id in self.pending or self.store.locate(signed.id):
             return Admission(signed.id, 200, "known")
+        refused = self.gatekeeper.refuse(signed, time.time_ns() // 1_000_000)
+        if refused is not None:
+            return refused
         self.submitted.append(raw)
         self.pending[signed.id] = signed
         return Admission(signed.id, 202, "accepted")
@@ -219,6 +226,14 @@ class Service:
                 return await reader.read()
         finally:
             writer.close()
+
+    def issuer(self, sample_row: int) -> str:
+        """The department that issues this licence of the sample."""
+        return sample.licences()[sample_row].issuer
+
+    def key_of(self, uscc: str) -> SigningKey:
+        """The signing key of a department."""
+        return key_of(uscc)
 
     def transaction(self, sample_row: int = 0, **changes: Any) -> SignedTransaction:
         """A transaction that issues a licence of the sample, by its right department."""

@@ -1,14 +1,15 @@
 """The table of bad input: one test a row, each ending with an unchanged ledger.
 
-What the engine decides (chain, expiry, signatures, roles) is answered with its HTTP status and its
-code as they are; that they are decided rightly is the engine's own test.
+Transactions meet the product's own checks of signature, chain, expiry, contract and role.
 """
 
 import asyncio
 import gzip
 import io
 import json
+import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ledger import canonical
+from ledger.keys import SigningKey
+from ledger.transaction import Call
+from ledger.types import Digest, TimeMs
 from node.answers import Admission
 from node.api import buckets as buckets_module
 from node.api import routes_events, routes_transactions, server, wire
@@ -272,32 +276,80 @@ async def test_a_get_with_a_body(api: Any) -> None:
     check_problem(*await api.request("GET", "/health", data=b"x"), 400, "bad_request")
 
 
-@pytest.mark.parametrize(
-    ("http", "code"),
-    [
-        (401, "bad_signature"),
-        (400, "malformed"),
-        (409, "wrong_chain"),
-        (410, "expired"),
-        (400, "too_far_ahead"),
-        (404, "unknown_contract"),
-        (404, "unknown_method"),
-        (403, "missing_role"),
-        (503, "mempool_full"),
-        (503, "no_quorum"),
-        (503, "syncing"),
-    ],
-)
-async def test_the_engines_refusals(api: Any, http: int, code: str) -> None:
-    api.engine.admission = Admission(None, http, code, "because")
-    signed = api.transaction()
+async def refused(api: Any, signed: Any, http: int, code: str) -> None:
+    """The transaction is refused alone and in a list, in both forms, and leaves no trace."""
     posted = {"transaction": signed.raw.hex()}
-    status, body, headers = await api.request("POST", POST, json=posted)
-    check_problem(status, body, headers, http, code)
-    assert ("Retry-After" in headers) == (http == 503)
-    status, items, _ = await api.request("POST", POST, json=[posted])
-    assert status == 200
+    check_problem(*await api.request("POST", POST, json=posted), http, code)
+    check_problem(*await post(api, signed.raw, MSGPACK), http, code)
+    _, items, _ = await api.request("POST", POST, json=[posted])
     assert (items[0]["http"], items[0]["code"]) == (http, code)
+    _, body, _ = await api.get(f"/v1/transactions/{signed.id.hex()}")
+    assert body["status"] == "unknown"
+
+
+def resigned(signed: Any, signatures: tuple[bytes, ...]) -> Any:
+    """The same content with other signatures."""
+    raw = canonical.encode([signed.transaction.content, list(signatures)])
+    return replace(signed, signatures=signatures, raw=raw)
+
+
+async def test_a_bad_signature(api: Any) -> None:
+    signed, other = api.transaction(0), api.transaction(1)
+    await refused(api, resigned(signed, other.signatures), 401, "bad_signature")
+
+
+async def test_a_signature_with_a_non_canonical_s(api: Any) -> None:
+    signed = api.transaction()
+    signature = signed.signatures[0]
+    order = 2**252 + 27742317777372353535851937790883648493
+    s = int.from_bytes(signature[33:], "little") + order
+    bad = signature[:33] + s.to_bytes(32, "little")
+    await refused(api, resigned(signed, (bad,)), 400, "malformed")
+
+
+async def test_a_small_order_key(api: Any) -> None:
+    signed = api.transaction()
+    content = canonical.decode(signed.transaction.content)
+    assert isinstance(content, list)
+    content[6] = [b"\x01\x01" + bytes(31)]
+    raw = canonical.encode([canonical.encode(content), list(signed.signatures)])
+    await refused(api, replace(signed, raw=raw), 400, "malformed")
+
+
+async def test_another_chain(api: Any) -> None:
+    await refused(api, api.transaction(chain_id=Digest(bytes(32))), 409, "wrong_chain")
+
+
+async def test_an_expired_transaction(api: Any) -> None:
+    past = TimeMs(time.time_ns() // 1_000_000 - 60_000)
+    await refused(api, api.transaction(valid_until_ms=past), 410, "expired")
+
+
+async def test_an_expiry_too_far_ahead(api: Any) -> None:
+    far = TimeMs(time.time_ns() // 1_000_000 + 3_600_000)
+    await refused(api, api.transaction(valid_until_ms=far), 400, "too_far_ahead")
+
+
+async def test_a_transaction_for_an_unknown_contract_or_method(api: Any) -> None:
+    call = Call("nothing", "issue", [])
+    await refused(api, api.transaction(calls=(call,)), 404, "unknown_contract")
+    call = Call("licence", "fly", [])
+    await refused(api, api.transaction(calls=(call,)), 404, "unknown_method")
+
+
+async def test_a_key_without_the_role(api: Any) -> None:
+    stranger = SigningKey.from_seed(b"nobody registered this key here.")
+    await refused(api, api.transaction(key=stranger), 403, "missing_role")
+
+
+@pytest.mark.parametrize("code", ["mempool_full", "no_quorum", "syncing"])
+async def test_a_node_that_cannot_take_it_now(api: Any, code: str) -> None:
+    api.engine.admission = Admission(None, 503, code, "because")
+    posted = {"transaction": api.transaction().raw.hex()}
+    status, body, headers = await api.request("POST", POST, json=posted)
+    check_problem(status, body, headers, 503, code)
+    assert int(headers["Retry-After"]) >= 1
+    await refused(api, api.transaction(), 503, code)
 
 
 async def test_heights_above_the_head(api: Any) -> None:

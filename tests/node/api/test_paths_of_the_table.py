@@ -107,6 +107,32 @@ async def test_unknown_transactions_are_unknown(api: Any) -> None:
     assert (status, body["status"]) == (200, "unknown")
 
 
+async def test_the_same_transaction_again_has_the_same_id_and_status(api: Any) -> None:
+    signed = api.transaction()
+    posted = {"transaction": signed.raw.hex()}
+    _, first, _ = await api.request("POST", "/v1/transactions", json=posted)
+    status, again, _ = await api.request("POST", "/v1/transactions", json=posted)
+    assert (status, again) == (200, first)
+    api.engine.commit()
+    root = api.engine.store.head.state_root
+    status, again, _ = await api.request("POST", "/v1/transactions", json=posted)
+    assert (status, again["id"], again["status"]) == (200, signed.id.hex(), "committed")
+    api.engine.commit()
+    assert api.engine.store.head.state_root == root
+
+
+async def test_a_role_missed_at_execution_is_a_failed_receipt(api: Any) -> None:
+    from devnet import sample
+
+    other = next(row.issuer for row in sample.licences() if row.issuer != api.issuer(0))
+    signed = api.transaction(key=api.key_of(other))
+    status, body, _ = await api.request(
+        "POST", "/v1/transactions?wait=committed", json={"transaction": signed.raw.hex()}
+    )
+    assert (status, body["status"]) == (200, "failed")
+    assert body["calls"][0]["code"] == "NOT_ISSUER"
+
+
 async def test_waiting_for_the_commit(api: Any) -> None:
     signed = api.transaction()
     status, body, _ = await api.request(
