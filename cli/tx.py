@@ -32,7 +32,7 @@ def tx_group() -> None:
 @args_argument
 @click.option(
     "--from",
-    "keys",
+    "signers",
     required=True,
     multiple=True,
     metavar="KEY",
@@ -47,21 +47,21 @@ def submit_command(
     contract: str,
     method: str,
     args: Any,
-    keys: tuple[str, ...],
+    signers: tuple[str, ...],
     gas: int | None,
     atomic: bool,
     wait: bool,
 ) -> int:
     """Sign one call and send it."""
     call = Call(contract, method, args)
-    return submit(settings, [call], keys, atomic=atomic, gas=gas, wait=wait)
+    return submit(settings, [call], signers, atomic=atomic, gas=gas, wait=wait)
 
 
 @tx_group.command("sign")
 @click.argument("contract")
 @click.argument("method")
 @args_argument
-@click.option("--from", "keys", required=True, multiple=True, metavar="KEY")
+@click.option("--from", "signers", required=True, multiple=True, metavar="KEY")
 @click.option("--gas", type=click.IntRange(1), metavar="N")
 @click.option("--atomic", is_flag=True)
 @click.option(
@@ -73,7 +73,7 @@ def sign(
     contract: str,
     method: str,
     args: Any,
-    keys: tuple[str, ...],
+    signers: tuple[str, ...],
     gas: int | None,
     atomic: bool,
     file: Path | None,
@@ -90,7 +90,7 @@ def sign(
     signed = compose(
         chain_id,
         [Call(contract, method, args)],
-        [ring.key(k) for k in keys],
+        [ring.key(k) for k in signers],
         atomic=atomic,
         gas=gas,
     )

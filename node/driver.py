@@ -65,7 +65,7 @@ from node.mempool import Mempool
 from node.proposer import Proposer
 from node.relay import Relay
 
-log = logging.getLogger("qiong.driver")
+log = logging.getLogger(__name__)
 
 TURN_EVENTS_MAX: Final = 512
 """Events of one turn: bounds how long sends wait for a flood of events to be stepped through."""

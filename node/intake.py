@@ -47,7 +47,7 @@ from node.driver import Driver, Links
 from node.frames import Lane
 from node.mempool import Mempool
 
-log = logging.getLogger("qiong.intake")
+log = logging.getLogger(__name__)
 
 ANSWER_TRANSACTIONS_BYTES: Final = 4 << 20
 """Single transactions in one answer; a whole body at most."""

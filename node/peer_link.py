@@ -24,7 +24,7 @@ from ledger.errors import QiongError
 from node.frames import Lane, OutgoingQueue, pack
 from node.tls import organisation_of
 
-log = logging.getLogger("qiong.peers")
+log = logging.getLogger(__name__)
 
 PATH: Final = "/peer/1"
 """The request path of a link; its number is the version of the frames."""

@@ -58,7 +58,7 @@ from node.transport import Transport
 from node.verifier_pool import VerifierPool
 from node.wal import VoteLog
 
-log = logging.getLogger("qiong.node")
+log = logging.getLogger(__name__)
 
 WAL_FOLDER: Final = "wal"
 

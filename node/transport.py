@@ -24,7 +24,7 @@ from node.frames import PACKED_BYTES_MAX, Lane, unpack
 from node.peer_link import HEARTBEAT_SECONDS, PATH, PeerLink
 from node.tls import PeerNotPinned, organisation_of
 
-log = logging.getLogger("qiong.peers")
+log = logging.getLogger(__name__)
 
 BYTES_PER_SECOND: Final = 64 << 20
 """Sustained rate of one peer: half of a 1 Gbit/s link, many times a full chain's traffic."""
