@@ -65,7 +65,6 @@ class NodeConfig:
     free_bytes_min: int
     requests_per_second: int
     transactions_per_second: int
-    record: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +152,6 @@ SETTINGS: Final = (
     Setting("peer.listen", "peer_listen", parse_address, default=("0.0.0.0", 8081)),
     Setting("log.format", "log_format", _one_of(LOG_FORMATS), default="text"),
     Setting("log.level", "log_level", _one_of(LOG_LEVELS), default="info"),
-    Setting("log.record", "record", _boolean, default=False),
     Setting("disk.free_bytes_min", "free_bytes_min", _natural, default=256 << 20),
 )
 """Every setting but the table `[peers]`, whose names are organisations."""

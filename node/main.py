@@ -57,12 +57,22 @@ class NotInGenesis(Refused):
     """This node's key is not the one that genesis gives its organisation a vote for."""
 
     code = "not_in_genesis"
-    hint = "use the home whose card went into this genesis, or run with --observer"
+    hint = "use the home whose card went into this genesis"
 
     def __init__(self, organisation: str, reason: str) -> None:
         self.organisation = organisation
         self.reason = reason
         super().__init__(f"{organisation}: {reason}")
+
+
+class ObserverUnsupported(Refused):
+    """Following without a vote needs membership, which this version does not have."""
+
+    code = "observer_unsupported"
+    hint = "run it without --observer; a validator that lost its votes observes by itself"
+
+    def __init__(self) -> None:
+        super().__init__("this version cannot follow a chain without being one of its validators")
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,14 @@ class Unlocked:
 
     key: SigningKey
     security: PeerSecurity
+
+
+@dataclass(frozen=True)
+class Runners:
+    """A contract worker for blocks, and one for views, so that no query delays a block."""
+
+    chain: WorkerRunner
+    views: WorkerRunner
 
 
 def run(
@@ -88,6 +106,8 @@ def run(
     place = Home(home.resolve())
     config = load_config(place.config, flags)
     set_up_logging(config.log_format, config.log_level)
+    if config.observer:
+        raise ObserverUnsupported
     genesis = load_genesis(place, config.expect_hash)
     _raise_file_limit()
     with place.lock():
@@ -200,20 +220,31 @@ async def _disk_full(folder: Path, floor: int) -> str:
         await asyncio.sleep(DISK_CHECK_SECONDS)
 
 
+def _start_workers(insecure: bool) -> Runners:
+    """Start the chain's worker; the one for views starts with the first query.
+
+    Raises `SandboxUnavailable` on a system that cannot lock it down.
+    """
+    sandbox = Sandbox(insecure=insecure)
+    sandbox.start()
+    if insecure:
+        log.warning("contracts run in a worker that may not be locked down")
+    return Runners(WorkerRunner(sandbox), WorkerRunner(Sandbox(insecure=insecure)))
+
+
 def _unlock(
     place: Home, genesis: Genesis, config: NodeConfig, passphrase_file: Path | None
 ) -> Unlocked:
     """Open both keys with one pass phrase. Raises `NotInGenesis` and what `Keyring` raises."""
     keyring = Keyring(place.keys, passphrase_file)
     key = keyring.key(place.consensus_key.stem)
-    entry = next((v for v in genesis.validators if v.organisation == config.organisation), None)
-    if not config.observer:
-        if entry is None:
-            raise NotInGenesis(config.organisation, "genesis has no such validator")
-        if entry.consensus_key != key.public:
-            raise NotInGenesis(config.organisation, "genesis has another consensus key for it")
-        if entry.tls_certificate != tls.load_certificate(place.tls_certificate):
-            raise NotInGenesis(config.organisation, "genesis has another TLS certificate for it")
+    mine = next((v for v in genesis.validators if v.organisation == config.organisation), None)
+    if mine is None:
+        raise NotInGenesis(config.organisation, "genesis has no such validator")
+    if mine.consensus_key != key.public:
+        raise NotInGenesis(config.organisation, "genesis has another consensus key for it")
+    if mine.tls_certificate != tls.load_certificate(place.tls_certificate):
+        raise NotInGenesis(config.organisation, "genesis has another TLS certificate for it")
     pinned = {entry.organisation: entry.tls_certificate for entry in genesis.validators}
     server, client = tls.contexts(
         place.tls_key, place.tls_certificate, keyring.passphrase(), pinned

@@ -17,6 +17,7 @@ from typing import Any, Final, ParamSpec, Protocol, TypeVar
 from aiohttp import web
 from pydantic import BaseModel
 
+from consensus.effects import Evidence
 from ledger import canonical
 from ledger.genesis import Genesis
 from ledger.proving import Prover
@@ -49,6 +50,9 @@ class Engine(Protocol):
 
     @property
     def store(self) -> Prover: ...
+
+    @property
+    def evidence(self) -> Sequence[Evidence]: ...
 
     def ready(self) -> Readiness: ...
 

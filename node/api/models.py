@@ -445,10 +445,19 @@ class VerdictAnswer(Answer):
     reason: str
 
 
-class EvidenceAnswer(Answer):
-    """Proof that a validator broke the protocol, kept and shown to people."""
+class EvidenceItem(Answer):
+    """Two signed messages of one validator that contradict each other, as they stood on a link."""
 
-    items: list[Plain]
+    organisation: str
+    kind: int
+    first: Hex
+    second: Hex
+
+
+class EvidenceList(Answer):
+    """Evidence that this node holds, oldest first."""
+
+    items: list[EvidenceItem]
 
 
 class ProblemDocument(Answer):

@@ -85,6 +85,21 @@ async def validators(request: web.Request) -> web.Response:
     return answer(request, _validators(request.app[API], height))
 
 
+async def evidence(request: web.Request) -> web.Response:
+    """Proof that validators broke the protocol; nobody is ejected by a machine."""
+    query(request)
+    items = [
+        models.EvidenceItem(
+            organisation=case.first.signer,
+            kind=case.first.message.kind,
+            first=case.first.encode(),
+            second=case.second.encode(),
+        )
+        for case in request.app[API].engine.evidence
+    ]
+    return answer(request, models.EvidenceList(items=items))
+
+
 def _validators(api: Api, height: Height) -> models.Validators:
     genesis = api.engine.genesis
     voters = genesis.validator_set
@@ -146,5 +161,13 @@ ROUTES: Final = (
         both(models.Validators),
         parameters=(HEIGHT,),
         problems=(400, 404),
+    ),
+    Route(
+        "GET",
+        "/v1/evidence",
+        evidence,
+        "node",
+        "Contradicting signed messages",
+        both(models.EvidenceList),
     ),
 )

@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from consensus.effects import Evidence
 from contracts.inline import InlineRunner
 from devnet import genesis as founding
 from devnet import sample
@@ -91,6 +92,7 @@ class BenchEngine:
         self.halted: str | None = None
         self.admission: Admission | None = None
         self.suspects: tuple[str, ...] = ()
+        self.evidence: list[Evidence] = []
 
     def ready(self) -> Readiness:
         return self.readiness
