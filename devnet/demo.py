@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Final
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 
 from devnet import manifest, network, sample
 from devnet.manifest import Manifest
@@ -31,6 +32,8 @@ DEPARTMENT: Final = "tourism"
 
 TERM_DAYS: Final = 5 * 365
 COMMAND_SECONDS_MAX: Final = 60
+INDENT: Final = 2
+"""Columns by which all but headings stand in."""
 
 CHINA: Final = timezone(timedelta(hours=8))
 """Dates on the ledger are days of UTC+8."""
@@ -115,8 +118,10 @@ class Story:
 
         self._heading("The proof is verified offline.")
         self._verify("issued.qproof", VALID)
-        self._say("This opened no connection. It read the proof and trust.json: who the validators")
-        self._say("are, which is to be compared once by another channel (`qiong trust show`).")
+        self._say(
+            "This opened no connection. It read the proof and trust.json: who the validators are, "
+            "which is to be compared once by another channel (`qiong trust show`)."
+        )
 
     def _revoke_and_prove(self, running: Manifest, licence: Licence) -> None:
         self._heading("The department revokes the licence; a new proof says so.")
@@ -155,7 +160,7 @@ class Story:
     def _run(self, arguments: list[str], environment: dict[str, str], code: int) -> dict[str, Any]:
         """Run `qiong` with `arguments`, show it, and return its JSON if it ends with `code`."""
         shown = shlex.join(["qiong", *arguments])
-        self.console.print(f"  [cyan]$ {escape(shown)}[/]", soft_wrap=True)
+        self.console.print(f"{'':{INDENT}}[cyan]$ {escape(shown)}[/]", soft_wrap=True)
         clean = {name: text for name, text in os.environ.items() if not name.startswith("QIONG_")}
         ended = subprocess.run(
             [sys.executable, "-P", "-m", "cli.main", *arguments, "--json"],
@@ -179,7 +184,7 @@ class Story:
         self.console.print(f"\n[bold]{self._number}. {text}[/]")
 
     def _say(self, text: str) -> None:
-        self.console.print(f"  {text}")
+        self.console.print(Padding(text, (0, 0, 0, INDENT)))
 
 
 def _online(running: Manifest) -> dict[str, str]:
