@@ -15,6 +15,7 @@ vectors in `tests/vectors/canonical.json`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Final, TypeAlias, cast
 
 import msgpack
@@ -86,9 +87,16 @@ def _no_extension(code: int, data: bytes) -> object:
     raise ValueError(f"extension type {code}")
 
 
+_packer: Final = msgpack.Packer(use_bin_type=True, strict_types=True)
+"""Shared by all threads: packing calls nothing that gives up the interpreter lock."""
+
+_PLAIN: Final = frozenset({str, bytes, bool, type(None)})
+"""Types of which every value is canonical as it is (lone surrogates are found while packing)."""
+
+
 def _pack(value: object) -> bytes:
     try:
-        return cast(bytes, msgpack.packb(value, use_bin_type=True, strict_types=True))
+        return cast(bytes, _packer.pack(value))
     except UnicodeEncodeError:
         raise EncodingError("a string with lone surrogates") from None
 
@@ -96,7 +104,7 @@ def _pack(value: object) -> bytes:
 def _normal(value: object, depth: int) -> object:
     """Check `value` and put maps in key order, leaving scalars as they are."""
     kind = type(value)
-    if kind is str or kind is bytes or kind is bool or value is None:
+    if kind in _PLAIN:
         return value
     if kind is int:
         if not INTEGER_MIN <= cast(int, value) <= INTEGER_MAX:
@@ -104,10 +112,13 @@ def _normal(value: object, depth: int) -> object:
         return value
     if depth == 0:
         raise EncodingError(f"nested deeper than {DEPTH_MAX}")
+    depth -= 1
     if kind is list or kind is tuple:
-        return [_normal(item, depth - 1) for item in cast(Sequence[object], value)]
+        # Scalars are most of what there is, and a call for each would be most of the time.
+        items = cast(Sequence[object], value)
+        return [item if type(item) in _PLAIN else _normal(item, depth) for item in items]
     if kind is dict:
-        return _normal_map(cast("dict[object, object]", value), depth - 1)
+        return _normal_map(cast("dict[object, object]", value), depth)
     raise EncodingError(f"a value of type {kind.__name__}")
 
 
@@ -116,5 +127,8 @@ def _normal_map(value: dict[object, object], depth: int) -> dict[str, object]:
         if type(key) is not str:
             raise EncodingError(f"a map key of type {type(key).__name__}")
     # Code-point order is UTF-8 byte order (RFC 3629 §1).
-    keys = sorted(cast("dict[str, object]", value))
-    return {key: _normal(value[key], depth) for key in keys}
+    items = sorted(cast("dict[str, object]", value).items(), key=_KEY)
+    return {key: item if type(item) in _PLAIN else _normal(item, depth) for key, item in items}
+
+
+_KEY: Final = itemgetter(0)

@@ -232,7 +232,9 @@ class StateTree:
             for offset in range(0, len(bucket_roots), DIGEST_SIZE)
         ]
         for index in sorted({int.from_bytes(key_hash[:2], "big") for key_hash in touched}):
-            tree._top[BUCKET_COUNT + index] = bucket_hash(tree._load(index))
+            bucket = build_bucket(store.load_bucket(index))
+            tree._top[BUCKET_COUNT + index] = bucket_hash(bucket)
+            tree._remember(index, bucket)
         tree._current = tree._first_view()
         return tree
 
@@ -298,7 +300,9 @@ class StateTree:
         if bucket is not None:
             return bucket
         with self.lock:
-            bucket = build_bucket(self._store.load_bucket(index))
+            # A new chain touches ever new buckets; nothing is stored of those still empty.
+            empty = self._top[BUCKET_COUNT + index] == ZERO_DIGEST
+            bucket = EMPTY_BUCKET if empty else build_bucket(self._store.load_bucket(index))
             self._remember(index, bucket)
         return bucket
 
