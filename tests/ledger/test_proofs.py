@@ -477,6 +477,16 @@ def test_a_forged_hand_over_is_refused() -> None:
     assert verify(late_proof([idle, second]), chain.trust(0)).verdict == "invalid"
 
 
+def test_a_hand_over_before_the_trusted_height_is_refused() -> None:
+    chain = three_epochs()
+    first = chain.handovers[0]
+    early = replace(chain.headers[1], next_validators_hash=first.header.next_validators_hash)
+    forged = Handover(early, chain.councils[1].certify(early).signatures, first.next_validators)
+    data = late_proof([forged, chain.handovers[1]])
+    assert verify(data, chain.trust(2)).verdict == "untrusted"
+    assert verify(data, chain.trust(0)).verdict == "valid", "a quorum of liars cannot be seen here"
+
+
 def test_a_certified_header_before_its_hand_over_is_refused() -> None:
     """The new set may not rewrite the time before it was in charge."""
     chain = three_epochs()
