@@ -10,14 +10,25 @@ handed out. Left out: hand-overs between validator sets, of which there are none
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Final
+
 from ledger import history, proof_builders
 from ledger.block import BlockHeader
+from ledger.block_files import BlockFiles
 from ledger.errors import IntegrityError, InvalidInput
+from ledger.genesis import Genesis
 from ledger.proof_format import Anchor, CertificateAnchor, ParentAnchor, TrustedAnchor
 from ledger.queries import ChainReader, NotYet
+from ledger.receipt import CallOutcome, Receipt
 from ledger.state_proof import state_key_hash, state_value_hash
+from ledger.state_store import StateStore
+from ledger.storage.interface import KeyValueStore
 from ledger.trust import TrustAnchor
 from ledger.types import Digest, Height
+
+BLOCKS_CACHED: Final = 8
+"""Blocks whose receipts are kept decoded, at most 10,000 receipts of 500 bytes each."""
 
 
 class NotProvable(IntegrityError):
@@ -48,6 +59,13 @@ class Prover(ChainReader):
     Every method raises `NotYet` above the certified height, and `NotProvable` for damage.
     """
 
+    def __init__(
+        self, genesis: Genesis, kv: KeyValueStore, blocks: BlockFiles, state: StateStore
+    ) -> None:
+        super().__init__(genesis, kv, blocks, state)
+        # Certified blocks never change, and a client that follows its batch asks for all of one.
+        self._receipts_of = lru_cache(BLOCKS_CACHED)(self._read_receipts)
+
     def prove_state(self, contract: str, key: str, n: Height | None = None) -> bytes:
         """Prove the value at (contract, key) after block `n`, or its absence; None: the newest."""
         n = self.certified_height if n is None else n
@@ -76,12 +94,11 @@ class Prover(ChainReader):
             return None
         n, index = place
         header = self.header(n)
-        results = self.stored_results(n)
-        calls = results[index].calls if call_index is not None else ()
+        calls = () if call_index is None else self._calls_of(n, index)
         if call_index is not None and not 0 <= call_index < len(calls):
             raise IndexError(f"call {call_index} of {len(calls)}")
         return proof_builders.build_transaction_proof(
-            [result.receipt for result in results],
+            self._receipts_of(n),
             index,
             header,
             self._anchor(header),
@@ -107,6 +124,12 @@ class Prover(ChainReader):
         """What this node would have others trust; worth nothing without another channel."""
         header = self.header(self.certified_height if n is None else n)
         return TrustAnchor.of_header(header, self.genesis.validator_set, self.genesis.attestations)
+
+    def _read_receipts(self, n: Height) -> tuple[Receipt, ...]:
+        return tuple(result.receipt for result in self.stored_results(n))
+
+    def _calls_of(self, n: Height, index: int) -> tuple[CallOutcome, ...]:
+        return self.stored_results(n)[index].calls
 
     def _prove_state(self, contract: str, key: str, header: BlockHeader, anchor: Anchor) -> bytes:
         value = self._state.get_at(contract, key, header.n)
