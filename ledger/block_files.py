@@ -16,6 +16,7 @@ Left out: what follows from the blocks (`ledger.store`), and verifying certifica
 
 from __future__ import annotations
 
+import threading
 from array import array
 from dataclasses import dataclass
 from typing import Final
@@ -115,13 +116,14 @@ class StoredBlock:
 
 
 class BlockFiles:
-    """The open block files. One thread appends; reading is safe from any thread."""
+    """The open block files. Every method may be called from any thread; appends take turns."""
 
     def __init__(self, folder: Folder, *, segment_bytes: int = SEGMENT_BYTES) -> None:
         """Read every record, cut a torn tail.
 
         Raises `LogCorrupt`, `OutOfOrder`, and `StoreLocked`, `StoreFailed` and the like.
         """
+        self._appending = threading.Lock()
         self._index = _Index(0, array("Q"), array("Q"))
         self._quarantines: dict[int, list[int]] = {}
         self._certified = 0
@@ -152,31 +154,36 @@ class BlockFiles:
 
         Raises `OutOfOrder`, `DecidedTwice`, and storage errors, after which nothing more goes.
         """
-        if self._index.position(block.n) is not None:
-            stored = self.read(block.n)
-            if stored.d != block.d:
-                raise DecidedTwice(block.n, stored.d, block.d)
-            return
-        if self.last_height and block.n != self.last_height + 1:
-            raise OutOfOrder(self.last_height + 1, block.n)
         content = canonical.encode([block.d, block.body, list(block.transactions)])
-        sequence = self._log.append([_payload(KIND_DECIDED, block.n, content)])
-        self._log.sync()
-        self._note(KIND_DECIDED, block.n, sequence)
+        payload = _payload(KIND_DECIDED, block.n, content)
+        with self._appending:
+            if self._index.position(block.n) is not None:
+                stored = self.read(block.n)
+                if stored.d != block.d:
+                    raise DecidedTwice(block.n, stored.d, block.d)
+                return
+            if self.last_height and block.n != self.last_height + 1:
+                raise OutOfOrder(self.last_height + 1, block.n)
+            sequence = self._log.append([payload])
+            self._log.sync()
+            self._note(KIND_DECIDED, block.n, sequence)
 
     def append_certificate(self, certificate: Certificate) -> None:
         """Store `certificate`; safe after the next sync. A height keeps its first one."""
-        if self._certificate_sequence(certificate.n) == _NONE:
-            payload = _payload(KIND_CERTIFICATE, certificate.n, certificate.encode())
-            sequence = self._log.append([payload])
-            self._note(KIND_CERTIFICATE, certificate.n, sequence)
+        payload = _payload(KIND_CERTIFICATE, certificate.n, certificate.encode())
+        with self._appending:
+            if self._certificate_sequence(certificate.n) == _NONE:
+                sequence = self._log.append([payload])
+                self._note(KIND_CERTIFICATE, certificate.n, sequence)
 
     def append_quarantine(self, n: Height, tx_id: Digest, authorisation: bytes) -> None:
         """Store and sync that a quorum took `tx_id` out of block `n`; the caller verified it."""
         content = canonical.encode([tx_id, authorisation])
-        sequence = self._log.append([_payload(KIND_QUARANTINE, n, content)])
-        self._log.sync()
-        self._note(KIND_QUARANTINE, n, sequence)
+        payload = _payload(KIND_QUARANTINE, n, content)
+        with self._appending:
+            sequence = self._log.append([payload])
+            self._log.sync()
+            self._note(KIND_QUARANTINE, n, sequence)
 
     def read(self, n: Height) -> StoredBlock:
         """The block decided at `n`. Raises `BlockMissing`, `LogCorrupt`."""
@@ -222,17 +229,18 @@ class BlockFiles:
 
     def drop_before(self, n: Height) -> None:
         """Delete whole segments that hold nothing of height `n` or above."""
-        index = self._index
-        position = index.position(n)
-        if position is None:
-            return
-        self._log.drop_before(index.decided[position])
-        first = self._log.first_sequence
-        dropped = next(i for i, sequence in enumerate(index.decided) if sequence >= first)
-        # One assignment: readers in other threads hold either index whole.
-        self._index = _Index(
-            index.first + dropped, index.decided[dropped:], index.certificates[dropped:]
-        )
+        with self._appending:
+            index = self._index
+            position = index.position(n)
+            if position is None:
+                return
+            self._log.drop_before(index.decided[position])
+            first = self._log.first_sequence
+            dropped = next(i for i, sequence in enumerate(index.decided) if sequence >= first)
+            # One assignment: readers in other threads hold either index whole.
+            self._index = _Index(
+                index.first + dropped, index.decided[dropped:], index.certificates[dropped:]
+            )
 
     def close(self) -> None:
         """Give up the folder."""

@@ -12,8 +12,9 @@ The order of a block's life, each step done before the next:
     commit(executed)             one synced batch; now CHECKPOINT may be sent
     save_certificate(cert)       readers may see the block
 
-**Threads.** One thread, the execution thread, calls the methods of this module. The methods of
-`ChainReader`, at or below the certified height, may be called from any thread meanwhile.
+**Threads.** One thread, the execution thread, calls `execute`, `commit` and `rollback_to` and reads
+the newest state. Everything else, the methods of `ChainReader` among it, may be called from any
+thread meanwhile.
 """
 
 from __future__ import annotations
