@@ -87,17 +87,25 @@ CHARACTERS_SHIFT: Final = 6
 """64 characters written: bounds time, and memory at 4 bytes a character."""
 COMPARED_SHIFT: Final = 8
 """256 characters compared or hashed."""
+READ_SHIFT: Final = 4
+"""16 characters searched through, or counted."""
+ENCODED_SHIFT: Final = 3
+"""8 characters beyond ASCII encoded to UTF-8 or decoded."""
+STRIPPED_SHIFT: Final = 2
+"""4 comparisons of a character with those to strip."""
+COMPARISON: Final = 6
+"""One item compared by `min`, `max` or a sort, beside its size."""
 SEARCH_SHIFT: Final = 9
 """Character times character of a search at its worst (512)."""
 ITEMS_SHIFT: Final = 2
 """4 items of a list copied or read."""
-MOVED_SHIFT: Final = 8
-"""256 items moved within a list."""
+MOVED_SHIFT: Final = 6
+"""64 items moved within a list."""
 PIECE: Final = 1
 """One new short string cut from another."""
 ENTRY: Final = 2
 """One entry of a dict copied or built."""
-VALUE_NODE: Final = 3
+VALUE_NODE: Final = 4
 """One node of a value that is copied, checked or compared in depth."""
 SORT_SHIFT: Final = 2
 """4 comparisons of a sort, by size compared."""
@@ -105,10 +113,10 @@ SORT_SHIFT: Final = 2
 # The host: base price of each function; the host itself charges what grows with its work.
 HOST: Final[Mapping[str, int]] = {
     "get": 20,
-    "put": 40,
+    "put": 50,
     "delete": 30,
     "keys": 30,
-    "emit": 30,
+    "emit": 40,
     "sender": 5,
     "signers": 10,
     "organisation": 8,

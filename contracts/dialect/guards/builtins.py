@@ -50,8 +50,10 @@ def integers(cell: Cell, *bounds: Any) -> range:
 
 def _pay_comparisons(cell: Cell, items: Any) -> None:
     """Pay for comparing neighbours of `items` natively."""
-    charge(cell, len(items))
-    if type(items) is not range:
+    if type(items) is range:
+        charge(cell, len(items))
+    else:
+        charge(cell, gas.COMPARISON * len(items))
         charge(cell, sum([0 if type(item) is int else measure(cell, item) for item in items]))
 
 
@@ -75,7 +77,7 @@ def ordered(cell: Cell, items: Any, reverse: Any = False) -> list[Any]:
     """`sorted(items, reverse=...)`."""
     found = sequence(cell, items)
     allocate_list(cell, len(found))
-    charge(cell, len(found))
+    charge(cell, gas.COMPARISON * len(found))
     pay_sort(cell, found, len(found))
     return sorted(found, reverse=bool(reverse))
 
@@ -140,7 +142,7 @@ def mapped(cell: Cell, entries: Any = ()) -> dict[Any, Any]:
         return dict(entries)
     if type(entries) is not list and type(entries) is not tuple:
         raise TypeError
-    charge(cell, 2 * gas.ENTRY * len(entries))
+    charge(cell, 3 * gas.ENTRY * len(entries))
     for pair in entries:
         if type(pair) is not tuple and type(pair) is not list:
             raise TypeError

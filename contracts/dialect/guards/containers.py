@@ -161,13 +161,13 @@ def pay_sort(cell: Cell, items: Iterable[Any], count: int) -> None:
         if type(item) is not int:
             longest = max(longest, measure(cell, item))
     comparisons = count * count.bit_length() * longest
-    charge(cell, count + (comparisons >> gas.SORT_SHIFT))
+    charge(cell, comparisons >> gas.SORT_SHIFT)
 
 
 def list_sort(cell: Cell, items: Any, reverse: Any = False) -> None:
     """`items.sort(reverse=...)`."""
     check_list(items)
-    charge(cell, len(items))
+    charge(cell, gas.COMPARISON * len(items))
     pay_sort(cell, items, len(items))
     items.sort(reverse=bool(reverse))
 
@@ -224,7 +224,7 @@ def _position(cell: Cell, items: Any, value: Any) -> int:
     """Index of the first item that equals `value`. Raises ValueError."""
     if is_container(value):
         for index, item in enumerate(items):
-            charge(cell, 1)
+            charge(cell, gas.VALUE_NODE)
             if equal(cell, item, value):
                 return index
         raise ValueError
@@ -244,7 +244,7 @@ def any_count(cell: Cell, container: Any, value: Any) -> int:
     """`count` of a list, tuple, string or bytes."""
     if type(container) is list or type(container) is tuple:
         if is_container(value):
-            charge(cell, len(container))
+            charge(cell, gas.VALUE_NODE * len(container))
             return sum([equal(cell, item, value) for item in container])
         scan_items(cell, container, value)
     else:

@@ -230,7 +230,7 @@ def search(cell: Cell, text: Any, part: Any) -> None:
     size, short = len(text), len(part)
     if size >= 16:
         steps = (size - short + 1) * short if short <= size else 0
-        charge(cell, (size >> gas.CHARACTERS_SHIFT) + (steps >> gas.SEARCH_SHIFT))
+        charge(cell, (size >> gas.READ_SHIFT) + (steps >> gas.SEARCH_SHIFT))
 
 
 def scan_items(cell: Cell, items: Any, value: Any) -> None:
@@ -255,7 +255,7 @@ def contains(cell: Cell, value: Any, container: Any) -> bool:
         return value in container
     if kind is list or kind is tuple:
         if is_container(value):
-            charge(cell, len(container))
+            charge(cell, gas.VALUE_NODE * len(container))
             return any(equal(cell, item, value) for item in container)
         scan_items(cell, container, value)
         return value in container

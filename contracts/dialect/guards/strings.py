@@ -20,6 +20,9 @@ from contracts.dialect.guards.operators import allocate_text, search
 
 _SPACE: Final = " \t\n\r\x0b\x0c"
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+", re.ASCII)
+_STRIP_SHORT: Final = 16
+"""Characters to strip that are paid after the fact: what was stripped is what it cost, and with
+so few of them it can't be much."""
 _INTEGER_CHARACTERS_MAX: Final = 79
 """A sign and the 78 digits of 256 bits."""
 
@@ -46,26 +49,29 @@ def _check_count(value: Any) -> None:
         raise TypeError
 
 
-def to_text(value: Any) -> str:
+def to_text(cell: Cell, value: Any) -> str:
     """`str(value)` of a string, integer, bool or None.
 
     Not of bytes and containers: how those show a string depends on what is printable.
     """
     if type(value) is str:
         return value
-    if isinstance(value, int) or value is None:
+    if isinstance(value, int):
+        charge(cell, value.bit_length() >> 4)
         return str(value)
+    if value is None:
+        return "None"
     raise TypeError
 
 
 def text(cell: Cell, value: Any = "") -> str:
     """The built-in `str`."""
-    return to_text(value)
+    return to_text(cell, value)
 
 
 def fstring(cell: Cell, *parts: Any) -> str:
     """An f-string: the parts one after the other."""
-    texts = [part if type(part) is str else to_text(part) for part in parts]
+    texts = [part if type(part) is str else to_text(cell, part) for part in parts]
     allocate_text(cell, sum(map(len, texts)))
     return "".join(texts)
 
@@ -77,16 +83,23 @@ def integer(cell: Cell, value: Any = 0) -> int:
     check_text(value)
     if len(value) > _INTEGER_CHARACTERS_MAX or not _INTEGER.fullmatch(value):
         raise ValueError
+    charge(cell, len(value) >> 2)
     number = int(value)
     if -limits.INTEGER_MAX <= number <= limits.INTEGER_MAX:
         return number
     raise LimitExceeded("INTEGER")
 
 
+def _pay_encoding(cell: Cell, value: str | bytes, times: int) -> None:
+    """Pay for encoding a string, or decoding bytes, that many times."""
+    shift = gas.CHARACTERS_SHIFT if value.isascii() else gas.ENCODED_SHIFT
+    charge(cell, times * len(value) >> shift)
+
+
 def _ascii_change(change: Callable[[bytes], bytes]) -> Callable[[Cell, Any], str]:
     def guard(cell: Cell, value: Any) -> str:
         check_text(value)
-        charge(cell, 2 * len(value) >> gas.CHARACTERS_SHIFT)
+        _pay_encoding(cell, value, 2)
         return change(value.encode()).decode()
 
     return guard
@@ -99,7 +112,7 @@ lower = _ascii_change(bytes.lower)
 def _ascii_test(test: Callable[[bytes], bool]) -> Callable[[Cell, Any], bool]:
     def guard(cell: Cell, value: Any) -> bool:
         check_text(value)
-        charge(cell, len(value) >> gas.CHARACTERS_SHIFT)
+        _pay_encoding(cell, value, 1)
         return test(value.encode())
 
     return guard
@@ -124,9 +137,13 @@ def _stripper(method: Callable[[str, str], str]) -> Callable[..., str]:
         if characters is None:
             characters = _SPACE
         check_text(value, characters)
-        size = len(value) * (1 + len(characters))
-        charge(cell, (len(value) >> gas.CHARACTERS_SHIFT) + (size >> gas.SEARCH_SHIFT))
-        return method(value, characters)
+        charge(cell, len(value) >> gas.CHARACTERS_SHIFT)
+        if len(characters) > _STRIP_SHORT:
+            charge(cell, len(value) * len(characters) >> gas.STRIPPED_SHIFT)
+            return method(value, characters)
+        stripped = method(value, characters)
+        charge(cell, (len(value) - len(stripped)) * len(characters) >> gas.STRIPPED_SHIFT)
+        return stripped
 
     return guard
 
@@ -173,7 +190,7 @@ def join(cell: Cell, separator: Any, items: Any) -> Any:
     check_text(separator)
     if type(items) is not list and type(items) is not tuple:
         raise TypeError
-    charge(cell, len(items) >> gas.ITEMS_SHIFT)
+    charge(cell, len(items))
     check_text(*items)
     allocate_text(cell, sum(map(len, items)) + len(separator) * max(0, len(items) - 1))
     return separator.join(items)
@@ -278,7 +295,7 @@ rjust = _padder(str.rjust)
 def encode(cell: Cell, value: Any) -> bytes:
     """`value.encode()`: UTF-8."""
     check_text(value)
-    charge(cell, len(value) >> gas.CHARACTERS_SHIFT)
+    _pay_encoding(cell, value, 1)
     encoded: bytes = value.encode()
     allocate_text(cell, len(encoded))
     return encoded
@@ -288,7 +305,7 @@ def decode(cell: Cell, value: Any) -> str:
     """`value.decode()`: strict UTF-8, else a ValueError."""
     if type(value) is not bytes:
         raise TypeError
-    allocate_text(cell, len(value))
+    _pay_encoding(cell, value, 1)
     return value.decode()
 
 

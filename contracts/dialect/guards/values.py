@@ -84,7 +84,7 @@ class _Export:
     def enter(self, nodes: int, depth: int) -> None:
         """Pay for the nodes of a container before they are walked."""
         self.nodes += nodes
-        charge(self.cell, gas.VALUE_NODE * (nodes + 1))
+        charge(self.cell, gas.VALUE_NODE * (nodes + 4))
         if depth == 0:
             raise LimitExceeded("DEPTH")
         if self.nodes > limits.VALUE_NODES_MAX:
@@ -109,7 +109,7 @@ def measure(cell: Cell, value: Any, depth: int = limits.VALUE_DEPTH_MAX) -> int:
     """
     kind = type(value)
     if kind is list or kind is tuple:
-        charge(cell, gas.VALUE_NODE * (len(value) + 2))
+        charge(cell, gas.VALUE_NODE * (len(value) + 3))
         if depth == 0:
             raise LimitExceeded("DEPTH")
         return 1 + sum([measure(cell, item, depth - 1) for item in value])
@@ -128,7 +128,7 @@ def equal(cell: Cell, left: Any, right: Any, depth: int = limits.VALUE_DEPTH_MAX
     if kind is list or kind is tuple:
         if type(right) is not kind or len(left) != len(right):
             return False
-        charge(cell, gas.VALUE_NODE * (len(left) + 2))
+        charge(cell, gas.VALUE_NODE * (len(left) + 3))
         if depth == 0:
             raise LimitExceeded("DEPTH")
         for mine, theirs in zip(left, right, strict=True):

@@ -51,7 +51,14 @@ def plain_host() -> dict[str, Any]:
 
 def verdict(source: str, argument: Any = 3) -> list[Any]:
     """[status, code, gas, result] of `main(argument)`."""
-    from contracts.dialect import CompileRefused, Meter, Verdict, compile_source, instantiate
+    from contracts.dialect import (
+        CompileRefused,
+        Meter,
+        UnknownMethod,
+        Verdict,
+        compile_source,
+        instantiate,
+    )
 
     try:
         compiled = compile_source(source)
@@ -61,6 +68,8 @@ def verdict(source: str, argument: Any = 3) -> list[Any]:
     instance = instantiate(compiled, plain_host(), meter)
     try:
         result = instance.invoke("main", [argument])
+    except UnknownMethod:
+        return ["rejected", "unknown_method", 0, None]
     except Verdict as end:
         return [end.status, end.code, meter.used, None]
     return ["ok", "", meter.used, repr(result)]
