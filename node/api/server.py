@@ -11,7 +11,7 @@ import asyncio
 import logging
 import secrets
 from http import HTTPStatus
-from typing import Final
+from typing import Final, cast
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
@@ -49,8 +49,8 @@ class _Connection(web.RequestHandler):
         super().connection_made(transport)
         manager = self._manager
         if manager is not None and len(manager.connections) > CONNECTIONS_MAX:
-            assert isinstance(transport, asyncio.WriteTransport)
-            transport.write(_TOO_MANY_CONNECTIONS)
+            # uvloop's transports are no subclasses of asyncio's.
+            cast(asyncio.WriteTransport, transport).write(_TOO_MANY_CONNECTIONS)
             self.force_close()
 
     def handle_error(

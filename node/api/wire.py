@@ -206,9 +206,3 @@ def answer(request: web.Request, model: BaseModel, status: int = 200) -> web.Res
         return web.Response(status=status, body=canonical.encode(value), content_type=MSGPACK)
     text = model.model_dump_json(by_alias=True)
     return web.Response(status=status, text=text, content_type=JSON, charset="utf-8")
-
-
-def octets(content: bytes, name: str) -> web.Response:
-    """A file to be kept as it is."""
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return web.Response(body=content, content_type=OCTETS, headers=headers)

@@ -14,6 +14,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import uvloop
 
 from consensus.effects import Evidence
 from contracts.inline import InlineRunner
@@ -48,6 +49,11 @@ from node.api.server import ApiServer
 from node.metrics import Metrics
 
 SEATS = founding.seats(4)
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that a node runs on: its sockets differ from asyncio's own."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 def key_of(uscc: str) -> SigningKey:
