@@ -66,32 +66,31 @@ def build_bucket(records: bytes) -> Bucket:
 
 def changed_bucket(bucket: Bucket, changes: Iterable[Change]) -> Bucket:
     """The bucket after `changes`, no key twice. The given one stays as it is."""
-    work = list(bucket)
-    bits = _slot_bits(bucket)
-    first_slot = 2 << bits
-    shift = 24 - bits
-    mask = (1 << bits) - 1
-    size = bucket_size(bucket)
+    work = cast("list[bytes]", list(bucket))
+    slot_count = len(work) // 3
+    bits = slot_count.bit_length() - 1
+    shift, mask = 24 - bits, slot_count - 1
+    grown = 0
     dirty: list[int] = []
     for key_hash, value_hash in changes:
         # Bytes 2 to 4 hold the bits below the sixteenth, of which the first `bits` name the slot.
-        place = first_slot + (int.from_bytes(key_hash[2:5], "big") >> shift & mask)
-        before = cast(bytes, work[place])
+        slot = int.from_bytes(key_hash[2:5], "big") >> shift & mask
+        before = work[2 * slot_count + slot]
         if value_hash is None:
             after = _without(before, key_hash)
         else:
             record = key_hash + value_hash
             entry = sha256(b"\x00" + record).digest() + record
-            after = entry if not before else _with(before, key_hash, entry)
-        work[place] = after
-        size += (len(after) - len(before)) // ENTRY_SIZE
-        dirty.append(place)
-    work[0] = size
+            after = _with(before, key_hash, entry) if before else entry
+        work[2 * slot_count + slot] = after
+        grown += len(after) - len(before)
+        dirty.append(slot)
+    size = bucket_size(bucket) + grown // ENTRY_SIZE
     if not _fits(size, bits):
-        slots = cast(list[bytes], work[first_slot:])
-        return _build([entry for slot in slots for entry in _entries(slot)])
-    _rehash(cast(list[bytes], work), dirty, bits)
-    return tuple(work)
+        return _build([entry for slot in work[2 * slot_count :] for entry in _entries(slot)])
+    for slot in dirty:
+        _climb(work, slot_count, slot)
+    return (size, *work[1:]) if grown else tuple(work)
 
 
 def find_value(bucket: Bucket, key_hash: bytes) -> Digest | None:
@@ -140,34 +139,34 @@ def _fits(size: int, bits: int) -> bool:
 
 
 def _build(entries: list[bytes]) -> Bucket:
-    """Bucket of entries in ascending order, at one entry a slot or up to two."""
+    """Bucket of entries in ascending order, with slots for half a one to one each."""
     bits = min(max(len(entries) - 1, 0).bit_length(), SLOT_BITS_MAX)
     slot_count = 1 << bits
     slots: list[list[bytes]] = [[] for _ in range(slot_count)]
     shift = 24 - bits
     for entry in entries:
         slots[int.from_bytes(entry[34:37], "big") >> shift & slot_count - 1].append(entry)
-    work = [EMPTY_SUBTREE] * (2 * slot_count) + [b"".join(slot) for slot in slots]
-    _rehash(work, [2 * slot_count + slot for slot in range(slot_count) if slots[slot]], bits)
-    return (len(entries), *work[1:])
+    records = [b"".join(slot) for slot in slots]
+    nodes = [EMPTY_SUBTREE] * slot_count
+    nodes += [_subtree(slot, FIXED_DEPTH + bits) for slot in records]
+    for node in reversed(range(1, slot_count)):
+        nodes[node] = _join(nodes[2 * node], nodes[2 * node + 1])
+    return (len(entries), *nodes[1:], *records)
 
 
-def _rehash(work: list[bytes], dirty: list[int], bits: int) -> None:
-    """Bring the heap up to date above the slots at `dirty` places."""
-    slot_count = 1 << bits
-    depth = FIXED_DEPTH + bits
-    nodes = []
-    for place in dirty:
-        records = work[place]
-        node = place - slot_count
-        work[node] = records if len(records) <= ENTRY_SIZE else _subtree(records, depth)
-        nodes.append(node >> 1)
-    for _ in range(bits):
-        if len(nodes) > 1:
-            nodes = list(dict.fromkeys(nodes))
-        for node in nodes:
-            work[node] = _join(work[2 * node], work[2 * node + 1])
-        nodes = [node >> 1 for node in nodes]
+def _climb(work: list[bytes], slot_count: int, slot: int) -> None:
+    """Bring the subtrees on the way from `slot` to the heap's root up to date."""
+    records = work[2 * slot_count + slot]
+    node = slot_count + slot
+    work[node] = _subtree(records, FIXED_DEPTH + slot_count.bit_length() - 1)
+    node >>= 1
+    while node:
+        left, right = work[2 * node], work[2 * node + 1]
+        if left and right:  # the common case, spared a call
+            work[node] = sha256(b"\x01" + left[:32] + right[:32]).digest()
+        else:
+            work[node] = _join(left, right)
+        node >>= 1
 
 
 def _join(left: bytes, right: bytes) -> bytes:

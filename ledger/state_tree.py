@@ -264,9 +264,9 @@ class StateTree:
             former = self._current
             if overlay._base is not former or overlay._tree is not self:
                 raise ForeignOverlay
-            top = self._top
-            former._nodes = {node: top[node] for node in overlay._nodes}
+            top, back = self._top, former._nodes
             for node, value in overlay._nodes.items():
+                back[node] = top[node]
                 top[node] = value
             former._buckets = {index: self._load(index) for index in overlay._buckets}
             former._base = overlay
