@@ -184,7 +184,7 @@ class Story:
         self.console.print(f"\n[bold]{self._number}. {text}[/]")
 
     def _say(self, text: str) -> None:
-        self.console.print(Padding(text, (0, 0, 0, INDENT)))
+        self.console.print(Padding(text, (0, 0, 0, INDENT), expand=False))
 
 
 def _online(running: Manifest) -> dict[str, str]:
