@@ -43,18 +43,17 @@ def contract_group() -> None:
 @json_option
 def lint(files: tuple[Path, ...], as_json: bool) -> int:
     """Say what the dialect refuses in each FILE, where, and what to write instead."""
-    found: list[dict[str, Any]] = []
-    for file in files:
-        for refusal in lint_source(_read(file)):
-            found.append(
-                {
-                    "file": str(file),
-                    "line": refusal.line,
-                    "column": refusal.column,
-                    "what": refusal.what,
-                    "instead": refusal.instead,
-                }
-            )
+    found: list[dict[str, Any]] = [
+        {
+            "file": str(file),
+            "line": refusal.line,
+            "column": refusal.column,
+            "what": refusal.what,
+            "instead": refusal.instead,
+        }
+        for file in files
+        for refusal in lint_source(_read(file))
+    ]
     lines = [f"{r['file']}:{r['line']}:{r['column']}: {_advice(r)}" for r in found]
     output.data(found, as_json, lines)
     if not as_json and not found:
