@@ -64,15 +64,26 @@ def root(leaves: Iterable[bytes]) -> Digest:
 
 def inclusion_path(leaves: Sequence[bytes], index: int) -> list[Digest]:
     """Path that proves `leaves[index]` (RFC 9162 §2.1.3.1). Raises `IndexError` beyond the list."""
-    if not 0 <= index < len(leaves):
-        raise IndexError(f"leaf {index} of {len(leaves)}")
-    level = [sha256(LEAF_PREFIX + leaf).digest() for leaf in leaves]
+    return path_in(levels(leaves), index)
+
+
+def levels(leaves: Iterable[bytes]) -> list[list[bytes]]:
+    """The whole tree over `leaves`, leaf hashes first: for those who prove many of them."""
+    tree = [[sha256(LEAF_PREFIX + leaf).digest() for leaf in leaves]]
+    while len(tree[-1]) > 1:
+        tree.append(_parents(tree[-1]))
+    return tree
+
+
+def path_in(tree: Sequence[Sequence[bytes]], index: int) -> list[Digest]:
+    """`inclusion_path` of leaf `index` in the tree that `levels` gave. Raises `IndexError`."""
+    if not 0 <= index < len(tree[0]):
+        raise IndexError(f"leaf {index} of {len(tree[0])}")
     path: list[Digest] = []
-    while len(level) > 1:
+    for level in tree[:-1]:
         sibling = index ^ 1
         if sibling < len(level):
             path.append(Digest(level[sibling]))
-        level = _parents(level)
         index >>= 1
     return path
 

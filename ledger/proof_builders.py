@@ -7,6 +7,7 @@ Nothing here decides what is proven: a node that builds a wrong proof makes a fi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ledger import merkle
 from ledger.block import BlockHeader
@@ -38,8 +39,26 @@ def build_state_proof(
     return Proof(StateClaim(contract, key, value, path), header, anchor, tuple(handovers)).encode()
 
 
+@dataclass(frozen=True)
+class BlockTrees:
+    """A block's receipts and the two trees over its transactions, for proofs of many of them."""
+
+    receipts: Sequence[Receipt]
+    transactions: list[list[bytes]]
+    leaves: list[list[bytes]]
+
+    @classmethod
+    def of(cls, receipts: Sequence[Receipt]) -> BlockTrees:
+        """The trees over `receipts`, all of a block's in order."""
+        return cls(
+            receipts,
+            merkle.levels(receipt.tx_id for receipt in receipts),
+            merkle.levels(receipt.encode() for receipt in receipts),
+        )
+
+
 def build_transaction_proof(
-    receipts: Sequence[Receipt],
+    block: BlockTrees | Sequence[Receipt],
     index: int,
     header: BlockHeader,
     anchor: Anchor,
@@ -50,8 +69,9 @@ def build_transaction_proof(
 ) -> bytes:
     """A `.qproof` of transaction `index` of a block, and of one of its calls if asked for.
 
-    `receipts` are all of the block's, in order; `calls` all outcomes of that transaction.
+    `block` has all of the block's receipts, in order; `calls` all outcomes of that transaction.
     """
+    trees = block if isinstance(block, BlockTrees) else BlockTrees.of(block)
     call = None
     if call_index is not None:
         leaves = [outcome.leaf(i) for i, outcome in enumerate(calls)]
@@ -62,13 +82,9 @@ def build_transaction_proof(
             path=tuple(merkle.inclusion_path(leaves, call_index)),
         )
     claim = TransactionClaim(
-        receipt=receipts[index],
-        transaction_path=tuple(
-            merkle.inclusion_path([receipt.tx_id for receipt in receipts], index)
-        ),
-        receipt_path=tuple(
-            merkle.inclusion_path([receipt.encode() for receipt in receipts], index)
-        ),
+        receipt=trees.receipts[index],
+        transaction_path=tuple(merkle.path_in(trees.transactions, index)),
+        receipt_path=tuple(merkle.path_in(trees.leaves, index)),
         call=call,
     )
     return Proof(claim, header, anchor, tuple(handovers)).encode()

@@ -18,9 +18,10 @@ from ledger.block import BlockHeader
 from ledger.block_files import BlockFiles
 from ledger.errors import IntegrityError, InvalidInput
 from ledger.genesis import Genesis
+from ledger.proof_builders import BlockTrees
 from ledger.proof_format import Anchor, CertificateAnchor, ParentAnchor, TrustedAnchor
 from ledger.queries import ChainReader, NotYet
-from ledger.receipt import CallOutcome, Receipt
+from ledger.receipt import CallOutcome
 from ledger.state_proof import state_key_hash, state_value_hash
 from ledger.state_store import StateStore
 from ledger.storage.interface import KeyValueStore
@@ -28,7 +29,7 @@ from ledger.trust import TrustAnchor
 from ledger.types import Digest, Height
 
 BLOCKS_CACHED: Final = 8
-"""Blocks whose receipts are kept decoded, at most 10,000 receipts of 500 bytes each."""
+"""Blocks whose receipts and trees are kept, some 700 bytes a transaction."""
 
 
 class NotProvable(IntegrityError):
@@ -64,7 +65,7 @@ class Prover(ChainReader):
     ) -> None:
         super().__init__(genesis, kv, blocks, state)
         # Certified blocks never change, and a client that follows its batch asks for all of one.
-        self._receipts_of = lru_cache(BLOCKS_CACHED)(self._read_receipts)
+        self._trees_of = lru_cache(BLOCKS_CACHED)(self._read_trees)
 
     def prove_state(self, contract: str, key: str, n: Height | None = None) -> bytes:
         """Prove the value at (contract, key) after block `n`, or its absence; None: the newest."""
@@ -98,7 +99,7 @@ class Prover(ChainReader):
         if call_index is not None and not 0 <= call_index < len(calls):
             raise IndexError(f"call {call_index} of {len(calls)}")
         return proof_builders.build_transaction_proof(
-            self._receipts_of(n),
+            self._trees_of(n),
             index,
             header,
             self._anchor(header),
@@ -125,8 +126,8 @@ class Prover(ChainReader):
         header = self.header(self.certified_height if n is None else n)
         return TrustAnchor.of_header(header, self.genesis.validator_set, self.genesis.attestations)
 
-    def _read_receipts(self, n: Height) -> tuple[Receipt, ...]:
-        return tuple(result.receipt for result in self.stored_results(n))
+    def _read_trees(self, n: Height) -> BlockTrees:
+        return BlockTrees.of([result.receipt for result in self.stored_results(n)])
 
     def _calls_of(self, n: Height, index: int) -> tuple[CallOutcome, ...]:
         return self.stored_results(n)[index].calls

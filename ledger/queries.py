@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from ledger import schema
@@ -25,6 +26,10 @@ from ledger.schema import StoredResult, Version
 from ledger.state_store import StateStore
 from ledger.storage.interface import KeyValueStore
 from ledger.types import Digest, Height, TimeMs
+
+RESULTS_CACHED: Final = 4
+"""Blocks whose results are kept split into entries, about 1 MB for a thousand transactions: a
+client that follows its batch asks for all of one."""
 
 VERSIONS_MAX: Final = 1_000
 """Longest history of one key in one answer."""
@@ -113,6 +118,8 @@ class ChainReader:
         self._blocks = blocks
         self._state = state
         self._executed = Height(0)
+        # Only certified blocks are asked for, and those never change.
+        self._results = lru_cache(RESULTS_CACHED)(self._read_results)
 
     @property
     def executed_height(self) -> Height:
@@ -259,7 +266,7 @@ class ChainReader:
         if n > certified:
             raise NotYet(n, certified)
 
-    def _results(self, n: Height) -> list[bytes]:
+    def _read_results(self, n: Height) -> list[bytes]:
         data = self._kv.get(schema.by_height(schema.RESULTS, n))
         if data is None:
             raise RowMissing(f"the results of block {n}")
