@@ -11,7 +11,7 @@
     v key hash, n           a superseded version, written at n: value
     c n                     key hashes changed by block n
     u n                     undo data of block n, kept for the newest blocks only
-    p n                     the state tree's bucket roots after block n, now and then
+    p n                     the state tree's bucket roots before block n, now and then
     M name                  executed height, chain id, form of the rows
 
 Numbers are big-endian, so rows stand in the order of heights. A stored value is a byte 1 and the

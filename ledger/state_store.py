@@ -10,18 +10,17 @@ a tree needs besides is the hashes of all buckets; these are written down once i
 (`CHECKPOINT_KEYS`), and the tree of an older height starts from there and recomputes the buckets
 touched since. That is also how the tree starts with the process.
 
-**Threads.** The execution thread calls `get`, `keys`, `change`, `stage`, `adopt` and `revert`.
-Every method that takes a height may be called from any thread, for heights that cannot be rolled
-back: what holds at such a height is in rows that never change again, except that a newest version
-may become a superseded one, and a snapshot covers that moment.
+**Threads.** The execution thread calls `get`, `keys`, `change`, `stage`, `adopt` and their
+counterparts that revert. Every method that takes a height alone may be called from any thread, for
+heights that cannot be rolled back: what holds at such a height is in rows that never change again,
+except that a newest version may become a superseded one, and a snapshot covers that moment.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Final
 
 from ledger import canonical, fields, schema
@@ -30,6 +29,7 @@ from ledger.execution import StateKey, Writes
 from ledger.hashing import DIGEST_SIZE
 from ledger.schema import Version
 from ledger.state_proof import StateProof, state_key_hash, state_value_hash
+from ledger.state_rows import Records, root_of_values, superseded, value_at
 from ledger.state_tree import StateTree, StateTreeView
 from ledger.storage.errors import StoreCorrupt
 from ledger.storage.interface import KeyValueStore, Reader, prefix_stop
@@ -88,7 +88,7 @@ class StateStore:
         self._newer_half: dict[StateKey, Version | None] = {}
         self._newer_bytes = 0
         self._changed_since_checkpoint = 0
-        self._tree = self._resume() if height >= 0 else StateTree(_Records(kv, None))
+        self._tree = self._resume() if height >= 0 else StateTree(Records(kv, None))
         self._lock = threading.Lock()
         self._views: dict[int, StateTreeView] = {height: self._tree.view()}
         self._archived: dict[int, StateTreeView] = {}
@@ -100,12 +100,7 @@ class StateStore:
 
     def recomputed_root(self) -> Digest:
         """The state root worked out from the stored values alone (some 10 s a million)."""
-        leaves: list[tuple[bytes, bytes]] = []
-        for row, data in self._kv.iterate(schema.STATE, prefix_stop(schema.STATE)):
-            value = schema.decode_state(data)[1]
-            if value is not None:
-                leaves.append((state_key_hash(*schema.name_of(row)), state_value_hash(value)))
-        return StateTree(_Leaves(sorted(leaves))).root
+        return root_of_values(self._kv)
 
     # Execution thread: the newest state.
 
@@ -158,8 +153,8 @@ class StateStore:
         batch[schema.by_height(schema.UNDO, n)] = canonical.encode(undo)
         batch[schema.by_height(schema.UNDO, max(0, n - self._undo_blocks))] = None
         if n == 0 or self._changed_since_checkpoint >= CHECKPOINT_KEYS:
-            # As of the block before, which the tree still stands at; before genesis, of nothing.
-            batch[schema.by_height(schema.BUCKET_ROOTS, max(0, n - 1))] = self._tree.bucket_roots()
+            # As they were before this block, for that is where the tree still stands.
+            batch[schema.by_height(schema.BUCKET_ROOTS, n)] = self._tree.bucket_roots()
             self._changed_since_checkpoint = 0
 
     def adopt(
@@ -226,7 +221,7 @@ class StateStore:
 
     def get_at(self, contract: str, key: str, height: Height) -> bytes | None:
         """The value at (contract, key) after block `height`, or None."""
-        return _get_at(self._kv, contract, key, height)
+        return value_at(self._kv, contract, key, height)
 
     def keys_at(
         self, contract: str, prefix: str, limit: int, height: Height, after: str | None = None
@@ -242,7 +237,7 @@ class StateStore:
                 key = schema.key_of(row, contract)
                 written, value = schema.decode_state(data)
                 if written > height:
-                    value = _superseded(snapshot, state_key_hash(contract, key), height)
+                    value = superseded(snapshot, state_key_hash(contract, key), height)
                 if value is not None:
                     found.append(key)
         return found
@@ -283,7 +278,7 @@ class StateStore:
         base, roots = self._checkpoint(snapshot, height)
         touched = _changed(snapshot, base, height)
         tree = StateTree.resume(
-            _Records(self._kv, height),
+            Records(self._kv, height),
             roots,
             touched,
             cached_entries_max=ARCHIVED_ENTRIES_MAX,
@@ -294,13 +289,10 @@ class StateStore:
         base, roots = self._checkpoint(self._kv, self._height)
         touched = _changed(self._kv, base, self._height)
         self._changed_since_checkpoint = len(touched)
-        return StateTree.resume(_Records(self._kv, None), roots, touched)
+        return StateTree.resume(Records(self._kv, None), roots, touched)
 
     def _checkpoint(self, reader: Reader, height: Height) -> tuple[int, bytes]:
-        """The last stored bucket hashes at or below `height`, and the height up to which they hold.
-
-        What that block itself changed counts as touched since, because those of genesis lack it.
-        """
+        """The last stored bucket hashes at or below `height`, and the block they precede."""
         start = schema.by_height(schema.BUCKET_ROOTS, 0)
         stop = schema.by_height(schema.BUCKET_ROOTS, height + 1)
         for row, roots in reader.iterate(start, stop, reverse=True, limit=1):
@@ -327,78 +319,6 @@ class StateStore:
         if self._newer_bytes >= CACHED_BYTES_MAX:
             self._newest, self._newer_half = self._newer_half, {}
             self._newer_bytes = 0
-
-
-class _Records:
-    """`BucketStore` over the tree's rows, as of a height (None: the newest)."""
-
-    def __init__(self, reader: Reader, height: Height | None) -> None:
-        self._reader = reader
-        self._height = height
-
-    def load_bucket(self, index: int) -> bytes:
-        start = schema.TREE + index.to_bytes(2, "big")
-        rows = self._reader.iterate(start, prefix_stop(start))
-        return b"".join(record for _, record in self._records(rows))
-
-    def load_all(self) -> Iterable[tuple[int, bytes]]:
-        rows = self._reader.iterate(schema.TREE, prefix_stop(schema.TREE))
-        for index, records in groupby(self._records(rows), lambda pair: pair[0]):
-            yield index, b"".join(record for _, record in records)
-
-    def _records(self, rows: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[int, bytes]]:
-        for row, data in rows:
-            key_hash, value_hash = row[1:], data[8:]
-            if self._height is not None and int.from_bytes(data[:8], "big") > self._height:
-                value = _superseded(self._reader, key_hash, self._height)
-                value_hash = b"" if value is None else state_value_hash(value)
-            if value_hash:
-                yield int.from_bytes(key_hash[:2], "big"), key_hash + value_hash
-
-
-class _Leaves:
-    """`BucketStore` over (key hash, value hash) in ascending order, read once in one pass."""
-
-    def __init__(self, leaves: list[tuple[bytes, bytes]]) -> None:
-        self._leaves = leaves
-
-    def load_bucket(self, index: int) -> bytes:
-        return b"".join(
-            key_hash + value_hash
-            for key_hash, value_hash in self._leaves
-            if int.from_bytes(key_hash[:2], "big") == index
-        )
-
-    def load_all(self) -> Iterable[tuple[int, bytes]]:
-        for bucket, leaves in groupby(self._leaves, lambda leaf: leaf[0][:2]):
-            yield int.from_bytes(bucket, "big"), b"".join(map(b"".join, leaves))
-
-
-def _get_at(kv: KeyValueStore, contract: str, key: str, height: Height) -> bytes | None:
-    row = schema.by_name(contract, key)
-    data = kv.get(row)
-    if data is None:
-        return None
-    written, value = schema.decode_state(data)
-    if written <= height:
-        return value
-    # Read again with its older versions from one snapshot: a rollback may move them meanwhile.
-    with kv.snapshot() as snapshot:
-        data = snapshot.get(row)
-        if data is None:
-            return None
-        written, value = schema.decode_state(data)
-        if written <= height:
-            return value
-        return _superseded(snapshot, state_key_hash(contract, key), height)
-
-
-def _superseded(reader: Reader, key_hash: bytes, height: Height) -> bytes | None:
-    """The value of a key whose newest version is later than `height`."""
-    start, stop = schema.by_version(key_hash, 0), schema.by_version(key_hash, height + 1)
-    for _, data in reader.iterate(start, stop, reverse=True, limit=1):
-        return schema.decode_value(data)
-    return None
 
 
 def _changed(reader: Reader, first: int, last: int) -> dict[bytes, None]:

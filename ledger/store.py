@@ -19,7 +19,6 @@ thread meanwhile.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
@@ -34,6 +33,7 @@ from ledger.genesis import Genesis
 from ledger.history import FrontierCorrupt, HistoryTree, frontier_at
 from ledger.proving import Prover
 from ledger.queries import RowMissing
+from ledger.recent_ids import BlockIds, RecentIds
 from ledger.schema import StoredResult
 from ledger.state_store import Change, StateStore
 from ledger.storage.errors import StoreCorrupt
@@ -118,9 +118,7 @@ class LedgerStore(Prover):
         else:
             self._head = self._resume(executed)
         self._executed = self._head.n
-        self._window: deque[tuple[Height, int, list[Digest]]] = deque()
-        self._known: set[Digest] = set()
-        self._load_window()
+        self._recent = self._load_recent()
 
     @classmethod
     def open(
@@ -181,7 +179,7 @@ class LedgerStore(Prover):
 
     def was_executed(self, tx_id: Digest) -> bool:
         """Whether an unexpired transaction with this id is in the chain."""
-        return tx_id in self._known
+        return tx_id in self._recent
 
     def change_state(self, writes: Writes) -> Change:
         """Work out the state tree with `writes` applied; applies nothing."""
@@ -245,14 +243,13 @@ class LedgerStore(Prover):
         history = self._history.copy()
         batch = _rows_of(executed, ids)
         batch.update(_history_rows(history, header))
-        expired = self._expired(header.time_ms)
-        batch.update((schema.by_height(schema.IDS, old), None) for old in expired)
+        for old in self._recent.expired_at(header.time_ms):
+            batch[schema.by_height(schema.IDS, old)] = None
         self._state.stage(batch, n, executed.writes, change)
         self._state.adopt(batch, n, executed.writes, change)
         self._history = history
         self._head = header
-        self._forget(len(expired))
-        self._remember(n, header.time_ms, ids)
+        self._recent.add(BlockIds(n, header.time_ms, ids))
         # Last: from here on readers in other threads may find it.
         self._executed = n
 
@@ -292,7 +289,7 @@ class LedgerStore(Prover):
         self._head = parent
         # Nodes of the history tree stay: the block that comes instead writes the same places.
         self._history = frontier_at(n, self.history_node)
-        self._load_window()
+        self._recent = self._load_recent()
 
     def _check_against_certificate(self, header: BlockHeader) -> None:
         certificate = self._blocks.certificate(header.n)
@@ -331,22 +328,15 @@ class LedgerStore(Prover):
             raise StoreCorrupt(STORE_FOLDER, f"the history does not lead to header {executed}")
         return head
 
-    # The ids of unexpired transactions.
-
-    def _load_window(self) -> None:
-        self._window.clear()
-        self._known.clear()
-        oldest = self._head.time_ms - self.rules.transaction_lifetime_ms
-        blocks: list[tuple[Height, int, list[Digest]]] = []
-        n = self._head.n
-        while n > 0:
-            header = self.executed_header(n)
-            if header.time_ms < oldest:
+    def _load_recent(self) -> RecentIds:
+        lifetime_ms = self.rules.transaction_lifetime_ms
+        blocks: list[BlockIds] = []
+        for n in range(self._head.n, 0, -1):
+            header = self.executed_header(Height(n))
+            if header.time_ms + lifetime_ms < self._head.time_ms:
                 break
-            blocks.append((n, header.time_ms, self._ids(n)))
-            n = Height(n - 1)
-        for entry in reversed(blocks):
-            self._remember(*entry)
+            blocks.append(BlockIds(header.n, header.time_ms, self._ids(header.n)))
+        return RecentIds(lifetime_ms, reversed(blocks))
 
     def _ids(self, n: Height) -> list[Digest]:
         data = self._kv.get(schema.by_height(schema.IDS, n))
@@ -355,27 +345,6 @@ class LedgerStore(Prover):
         # Without transactions; or expired once, and wanted again after a rollback.
         entries = map(schema.decode_result, self._results(n))
         return [entry.receipt.tx_id for entry in entries]
-
-    def _expired(self, time_ms: int) -> list[Height]:
-        """Heights whose transactions can all be executed no more at `time_ms`.
-
-        A transaction in a block of time t has valid_until <= t + lifetime.
-        """
-        oldest = time_ms - self.rules.transaction_lifetime_ms
-        found: list[Height] = []
-        for n, block_time_ms, _ in self._window:
-            if block_time_ms >= oldest:
-                break
-            found.append(n)
-        return found
-
-    def _remember(self, n: Height, time_ms: int, ids: list[Digest]) -> None:
-        self._window.append((n, time_ms, ids))
-        self._known.update(ids)
-
-    def _forget(self, count: int) -> None:
-        for _ in range(count):
-            self._known.difference_update(self._window.popleft()[2])
 
 
 def _rows_of(executed: Executed, ids: Iterable[Digest]) -> dict[bytes, bytes | None]:

@@ -128,7 +128,7 @@ def test_ids_are_remembered_until_they_expire_however_many_blocks_pass(world: Wo
     for time_ms in (2000, 5000, 10_999, 11_000, 11_001, 30_000):
         world.advance(store, signed, time_ms=START_MS + time_ms)
     assert world.runner.ran == [signed.id]
-    assert store._known == set()
+    assert len(store._recent) == 0
 
 
 def test_time_only_moves_forward(world: World, store: LedgerStore) -> None:

@@ -386,6 +386,40 @@ def test_a_lost_database_is_rebuilt_to_the_same_root(
     again.close()
 
 
+def test_a_database_that_contradicts_its_head_is_rebuilt(world: World, tmp_path: Path) -> None:
+    store = LedgerStore.open(tmp_path, world.genesis)
+    busy(world, store, 5)
+    head = store.head
+    row, data = next(store._kv.iterate(b"t", b"u"))
+    store._kv.write({row: data[:-1] + bytes([data[-1] ^ 1])}, sync=True)
+    store.close()
+    again = LedgerStore.open(tmp_path, world.genesis)
+    assert again.rebuilt is not None
+    assert "root" in again.rebuilt
+    list(roll_forward(again, world.runner))
+    assert again.head == head
+    again.close()
+
+
+def test_no_proof_is_made_between_the_write_and_the_step_of_the_tree(
+    world: World, store: LedgerStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kv, lock = store._kv, store.state._tree.lock
+    write = kv.write
+    entered: list[bool] = []
+
+    def observed(batch: dict[bytes, bytes | None], *, sync: bool) -> None:
+        write(batch, sync=sync)
+        other = threading.Thread(target=lambda: entered.append(lock.acquire(blocking=False)))
+        other.start()
+        other.join()
+
+    monkeypatch.setattr(kv, "write", observed)
+    world.advance(store, world.put("a", 1), certify=False)
+    store.rollback_to(h(0))
+    assert entered == [False, False]
+
+
 def test_rolling_forward_stops_where_it_would_diverge(world: World, tmp_path: Path) -> None:
     store = LedgerStore.open(tmp_path, world.genesis)
     world.advance(store, world.put("a", 1))
