@@ -112,8 +112,10 @@ INTERPRETER_ERRORS = (
     ZeroDivisionError,
     NameError,
     ValueError,
+    OverflowError,
 )
-"""The only interpreter errors that compiled code or a guard may raise."""
+"""The only interpreter errors that compiled code or a guard may raise. OverflowError (code VALUE) is
+there for depth of defence: it comes from words of 64 bits, which every validator has."""
 
 
 def contract_error(error: Exception) -> ContractError:

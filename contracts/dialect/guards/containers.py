@@ -259,6 +259,8 @@ def any_pop(cell: Cell, container: Any, *args: Any) -> Any:
             return container.pop()
         if len(args) != 1 or not isinstance(args[0], int):
             raise TypeError
+        if abs(args[0]) > limits.LIST_MAX:
+            raise IndexError
         charge(cell, len(container) >> gas.MOVED_SHIFT)
         return container.pop(args[0])
     if type(container) is not dict or not args:

@@ -281,7 +281,8 @@ def _padder(method: Callable[..., str]) -> Callable[..., str]:
     def guard(cell: Cell, value: Any, width: Any, *fill: Any) -> str:
         check_text(value, *fill)
         _check_count(width)
-        allocate_text(cell, max(len(value), width))
+        width = max(len(value), width)
+        allocate_text(cell, width)
         return method(value, width, *fill)
 
     return guard
