@@ -116,7 +116,12 @@ def _normal(value: object, depth: int) -> object:
     if kind is list or kind is tuple:
         # Scalars are most of what there is, and a call for each would be most of the time.
         items = cast(Sequence[object], value)
-        return [item if type(item) in _PLAIN else _normal(item, depth) for item in items]
+        return [
+            item
+            if type(item) in _PLAIN or (type(item) is int and INTEGER_MIN <= item <= INTEGER_MAX)
+            else _normal(item, depth)
+            for item in items
+        ]
     if kind is dict:
         return _normal_map(cast("dict[object, object]", value), depth)
     raise EncodingError(f"a value of type {kind.__name__}")
