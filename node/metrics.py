@@ -24,11 +24,16 @@ DURATION_BUCKETS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5,
 
 
 class Metrics:
-    """The metrics of one node. `status` is asked at each scrape; `home` is where its disk is."""
+    """The metrics of one node.
 
-    def __init__(self, status: Callable[[], NodeStatus], home: Path) -> None:
+    `status` and `evidence` (cases held) are asked at each scrape; `home` is where its disk is.
+    """
+
+    def __init__(
+        self, status: Callable[[], NodeStatus], evidence: Callable[[], int], home: Path
+    ) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_EngineCollector(status, home))
+        self._registry.register(_EngineCollector(status, evidence, home))
         self._requests = Counter(
             "qiong_http_requests",
             "Requests answered",
@@ -67,8 +72,11 @@ class Metrics:
 class _EngineCollector(Collector):
     """Gauges read from the engine's status."""
 
-    def __init__(self, status: Callable[[], NodeStatus], home: Path) -> None:
+    def __init__(
+        self, status: Callable[[], NodeStatus], evidence: Callable[[], int], home: Path
+    ) -> None:
         self._status = status
+        self._evidence = evidence
         self._home = home
 
     def collect(self) -> Iterator[Metric]:
@@ -77,7 +85,8 @@ class _EngineCollector(Collector):
             "qiong_height": ("Last certified height", status.height),
             "qiong_executed_height": ("Last executed height", status.executed),
             "qiong_epoch": ("Epoch of the validator set", status.epoch),
-            "qiong_view": ("Current view", status.view),
+            "qiong_view": ("Current view; each view change adds to it", status.view),
+            "qiong_evidence": ("Cases of contradicting signed messages", self._evidence()),
             "qiong_suspects": ("Peers proven or reported faulty", len(status.suspects)),
             "qiong_mempool_transactions": ("Waiting transactions", status.mempool_transactions),
             "qiong_mempool_bytes": ("Bytes of waiting transactions", status.mempool_bytes),
@@ -87,6 +96,9 @@ class _EngineCollector(Collector):
         }
         for name, (text, value) in plain.items():
             yield GaugeMetricFamily(name, text, value=value)
+        primary = GaugeMetricFamily("qiong_primary", "1 for the view's primary", labels=["name"])
+        primary.add_metric([status.primary], 1)
+        yield primary
         lag = GaugeMetricFamily("qiong_peer_lag_blocks", "Blocks behind us", labels=["peer"])
         connected = GaugeMetricFamily("qiong_peer_connected", "1 if linked", labels=["peer"])
         for peer in status.peers:

@@ -34,6 +34,7 @@ HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
     "Referrer-Policy": "no-referrer",
+    "Server": "qiong",
 }
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)

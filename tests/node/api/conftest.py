@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 import uvloop
+from aiohttp import web
 
 from consensus.effects import Evidence
 from contracts.inline import InlineRunner
@@ -204,8 +205,9 @@ class BenchEngine:
 class Service:
     """The API on a socket, a client for it, and words for requests."""
 
-    def __init__(self, engine: BenchEngine, host: str, port: int) -> None:
+    def __init__(self, engine: BenchEngine, app: web.Application, host: str, port: int) -> None:
         self.engine = engine
+        self.app = app
         self.host = host
         self.port = port
         self.url = f"http://{host}:{port}"
@@ -242,6 +244,10 @@ class Service:
     def key_of(self, uscc: str) -> SigningKey:
         """The signing key of a department."""
         return key_of(uscc)
+
+    def consensus_key(self, uscc: str) -> SigningKey:
+        """The consensus key of a validator."""
+        return consensus_key(uscc)
 
     def transaction(self, sample_row: int = 0, **changes: Any) -> SignedTransaction:
         """A transaction that issues a licence of the sample, by its right department."""
@@ -282,10 +288,11 @@ def options(tmp_path: Path) -> ApiOptions:
 
 @pytest.fixture
 async def api(engine: BenchEngine, options: ApiOptions) -> AsyncIterator[Service]:
-    metrics = Metrics(engine.status, options.home)
-    server = ApiServer(make_app(engine, options, metrics))
+    metrics = Metrics(engine.status, lambda: len(engine.evidence), options.home)
+    app = make_app(engine, options, metrics)
+    server = ApiServer(app)
     host, port = await server.start("127.0.0.1", 0)
-    service = Service(engine, host, port)
+    service = Service(engine, app, host, port)
     try:
         async with aiohttp.ClientSession() as session:
             service.session = session

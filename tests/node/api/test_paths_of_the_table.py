@@ -31,8 +31,51 @@ async def test_health_ready_and_metrics(api: Any) -> None:
         assert status == 200, body
     status, body, _ = await api.get("/metrics")
     assert status == 200
-    for name in ("qiong_height", "qiong_view", "qiong_disk_free_bytes", "qiong_peer_lag_blocks"):
+    for name in (
+        "qiong_height 0.0",
+        "qiong_view 0.0",
+        "qiong_suspects 0.0",
+        "qiong_evidence 0.0",
+        'qiong_primary{name="market-supervision"} 1.0',
+        "qiong_disk_free_bytes",
+        'qiong_peer_lag_blocks{peer="tourism"} 0.0',
+        'path="/health",status="200"',
+    ):
         assert name in body.decode()
+
+
+async def test_evidence_is_served_as_it_stood_on_the_link(api: Any) -> None:
+    from consensus.effects import Evidence
+    from consensus.messages import Prepare, decode
+    from consensus.verifier import Domain, sign
+    from ledger.types import Epoch, Height, View
+
+    genesis = api.engine.genesis
+    domain = Domain(
+        chain_id=genesis.chain_id,
+        epoch=Epoch(0),
+        validators=genesis.validator_set,
+        window=4,
+        base=Height(0),
+        base_hash=api.engine.store.header(0).hash,
+    )
+    organisation = genesis.validator_set.organisations[0]
+    votes = [
+        sign(
+            domain,
+            organisation,
+            Prepare(View(0), Height(1), digest),
+            api.consensus_key(organisation).sign,
+        )
+        for digest in (bytes(32), b"\x01" * 32)
+    ]
+    api.engine.evidence.append(Evidence(*votes))
+    status, body, _ = await api.get("/v1/evidence")
+    assert status == 200
+    (item,) = body["items"]
+    assert item["organisation"] == organisation
+    messages = [decode(bytes.fromhex(item[name])) for name in ("first", "second")]
+    assert [message.message for message in messages] == [vote.message for vote in votes]
 
 
 async def test_health_is_red_when_voting_stopped_or_the_disk_is_full(api: Any) -> None:
@@ -40,6 +83,17 @@ async def test_health_is_red_when_voting_stopped_or_the_disk_is_full(api: Any) -
     status, body, _ = await api.get("/health")
     assert status == 503
     assert "voting has stopped" in body["problems"][0]
+
+
+async def test_health_is_red_below_the_floor_of_free_space(api: Any) -> None:
+    from dataclasses import replace
+
+    from node.api.context import API
+
+    shared = api.app[API]
+    shared.options = replace(shared.options, free_bytes_min=1 << 60)
+    status, body, _ = await api.get("/health")
+    assert (status, body["healthy"]) == (503, False)
 
 
 async def test_not_ready_says_why(api: Any) -> None:
