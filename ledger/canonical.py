@@ -15,7 +15,6 @@ vectors in `tests/vectors/canonical.json`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from operator import itemgetter
 from typing import Final, TypeAlias, cast
 
 import msgpack
@@ -131,9 +130,9 @@ def _normal_map(value: dict[object, object], depth: int) -> dict[str, object]:
     for key in value:
         if type(key) is not str:
             raise EncodingError(f"a map key of type {type(key).__name__}")
+    named = cast("dict[str, object]", value)
     # Code-point order is UTF-8 byte order (RFC 3629 §1).
-    items = sorted(cast("dict[str, object]", value).items(), key=_KEY)
-    return {key: item if type(item) in _PLAIN else _normal(item, depth) for key, item in items}
-
-
-_KEY: Final = itemgetter(0)
+    return {
+        key: item if type(item := named[key]) in _PLAIN else _normal(item, depth)
+        for key in sorted(named)
+    }
