@@ -33,9 +33,8 @@ Codes of `require`:
 INDEX = ("type", "holder", "issuer", "status", "expires")
 
 ROOT = "1.2.156.3005.2."
-FIELD_SIZES = (21, 18, 11, 3, 1)
 REASON_MAX = 200
-DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+SHORT_MONTHS = ("04", "06", "09", "11")
 
 
 @call
@@ -128,27 +127,29 @@ def change(id: str, licence: dict, status: str, reason: str) -> None:
 
 
 def identifier_valid(id: str) -> bool:
-    if not id.startswith(ROOT):
+    """Fields of 21, 18, 11, 3 and 1 symbols after the root, with dots between."""
+    if len(id) != 73 or not id.startswith(ROOT):
         return False
-    fields = id.removeprefix(ROOT).split(".")
-    if len(fields) != len(FIELD_SIZES):
+    if id[36] != "." or id[55] != "." or id[67] != "." or id[71] != ".":
         return False
-    for i in range(len(FIELD_SIZES)):
-        if len(fields[i]) != FIELD_SIZES[i]:
-            return False
-    return mod_37_36_valid("".join(fields))
+    symbols = id[15:].replace(".", "")
+    return len(symbols) == 54 and mod_37_36_valid(symbols)
 
 
 def date_valid(text: str) -> bool:
     """Whether `text` is a day of the Gregorian calendar as YYYY-MM-DD."""
-    digits = text.replace("-", "")
-    if len(text) != 10 or len(digits) != 8 or not digits.isdigit():
+    year = text[:4]
+    month = text[5:7]
+    day = text[8:]
+    if text != year + "-" + month + "-" + day or len(text) != 10:
         return False
-    if text[4] != "-" or text[7] != "-":
+    if not (year + month + day).isdigit() or year == "0000":
         return False
-    year = int(digits[:4])
-    month = int(digits[4:6])
-    day = int(digits[6:])
-    if year == 0 or month < 1 or month > 12 or day < 1 or day > DAYS[month - 1]:
+    if month < "01" or month > "12" or day < "01" or day > "31":
         return False
-    return month != 2 or day != 29 or year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    if day <= "28":
+        return True
+    if month == "02":
+        number = int(year)
+        return day == "29" and number % 4 == 0 and (number % 100 != 0 or number % 400 == 0)
+    return day <= "30" or month not in SHORT_MONTHS

@@ -8,5 +8,5 @@
     main        the process: lock down, then answer frames until the pipe closes
 
 Nothing here imports `ledger`, which needs msgpack. `executor` also runs in the validator's own
-process for tests and dry runs (`contracts.runner.InlineRunner`): there is one implementation.
+process for tests and dry runs (`contracts.inline.InlineRunner`): there is one implementation.
 """

@@ -1,7 +1,7 @@
 """Transactions and calls: gas shares, layers of writes, statuses. One implementation for all runs.
 
-The worker process runs it over state that the validator sends; `contracts.runner.InlineRunner` runs
-it in the validator's own process, for tests and dry runs.
+The worker process runs it over state that the validator sends; `contracts.inline.InlineRunner`
+runs it in the validator's own process, for tests and dry runs.
 
 The rules (consensus.md *Transactions*): a call may use CALL_GAS_MAX or what is left, whichever is
 less. Independent calls each own an equal share of the transaction's limit plus what earlier ones
