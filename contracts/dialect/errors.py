@@ -114,8 +114,8 @@ INTERPRETER_ERRORS = (
     ValueError,
     OverflowError,
 )
-"""The only interpreter errors that compiled code or a guard may raise. OverflowError (code VALUE) is
-there for depth of defence: it comes from words of 64 bits, which every validator has."""
+"""The only interpreter errors that compiled code or a guard may raise. OverflowError (code VALUE)
+is there as a second wall: it comes from words of 64 bits, which every validator has."""
 
 
 def contract_error(error: Exception) -> ContractError:

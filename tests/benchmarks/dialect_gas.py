@@ -11,11 +11,12 @@ from __future__ import annotations
 import statistics
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from contracts.dialect import HOST_FUNCTIONS, Meter, Verdict, compile_source, instantiate
+from contracts.dialect import HOST_FUNCTIONS, Meter, OutOfGas, compile_source, instantiate
 
 GAS = 300_000
 LONG = 's = "a" * 60000'
@@ -111,7 +112,7 @@ ROWS: dict[str, tuple[str, str]] = {
     "sort strings": (NAMES, "sorted(x)"),
     "sort pairs": (PAIRS, "sorted(x)"),
     "sort sorted": ("x = list(range(5000))", "sorted(x)"),
-    "sort long strings": ('x = ["a" * 5000 + str(i * 7919 % 100) for i in range(100)]', "sorted(x)"),
+    "sort long strings": ('x = ["a" * 5000 + str(i * 79 % 100) for i in range(100)]', "sorted(x)"),
     "keys": (DICT, "d.keys()"),
     "values": (DICT, "d.values()"),
     "items": (DICT, "d.items()"),
@@ -167,10 +168,8 @@ def nanoseconds_per_gas(setup: str, body: str) -> float:
     for _ in range(3):
         meter.reset(GAS)
         began = time.process_time()
-        try:
+        with suppress(OutOfGas):
             instance.invoke("main", [3])
-        except Verdict as end:
-            assert end.status == "out_of_gas", (setup, body, end.code)
         best = min(best, (time.process_time() - began) / GAS * 1e9)
     return best
 
@@ -178,9 +177,11 @@ def nanoseconds_per_gas(setup: str, body: str) -> float:
 def main() -> None:
     found = {name: nanoseconds_per_gas(*row) for name, row in ROWS.items()}
     median = statistics.median(found.values())
-    for name, value in sorted(found.items(), key=lambda item: -item[1]):
-        print(f"{name:26} {value:7.1f} ns/gas {value / median:5.1f} x  {value * GAS / 1e6:6.1f} ms")
-    print(f"{'median':26} {median:7.1f} ns/gas")
+    lines = [
+        f"{name:26} {value:7.1f} ns/gas {value / median:5.1f} x  {value * GAS / 1e6:6.1f} ms"
+        for name, value in sorted(found.items(), key=lambda item: -item[1])
+    ]
+    sys.stdout.write("\n".join([*lines, f"{'median':26} {median:7.1f} ns/gas", ""]))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 HOSTILE = HERE / "hostile.txt"
 ACCEPTED = HERE / "accepted.txt"
+RECORDED = HERE / "accepted.json"
 
 
 def _heads(corpus: Path) -> list[str]:
@@ -52,6 +53,15 @@ def test_accepted(name: str, corpus: dict[str, tuple[str, str]], verdicts: Modul
     status, code, _, result = verdicts.verdict(source)
     assert (status, code) == ("ok", "")
     assert result == expected
+
+
+def test_results_and_gas_are_as_recorded() -> None:
+    """Gas is part of every receipt, so a price that changes is a change of the protocol.
+
+    Re-record: python tests/contracts/dialect/verdicts.py . CORPUS > accepted.json
+    """
+    recorded = json.loads(RECORDED.read_text("utf-8"))
+    assert _verdicts_of(sys.executable, dict(os.environ), ACCEPTED, "0") == recorded
 
 
 def _works(command: str, environment: dict[str, str]) -> bool:

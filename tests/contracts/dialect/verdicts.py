@@ -79,7 +79,8 @@ def main() -> None:
     root, corpus = sys.argv[1:]
     sys.path.insert(0, root)
     contracts = read_corpus(Path(corpus).read_text("utf-8"))
-    json.dump({name: verdict(source) for name, (_, source) in contracts.items()}, sys.stdout)
+    found = {name: verdict(source) for name, (_, source) in contracts.items()}
+    print(json.dumps(found, indent=1))  # noqa: T201 (this is what a script is for)
 
 
 if __name__ == "__main__":
