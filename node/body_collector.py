@@ -62,18 +62,21 @@ class BodyNotFound(InvalidInput):
 
 
 class BodyCollector:
-    """Completes bodies. `known` finds a verified transaction by digest."""
+    """Completes bodies. `known` finds a verified transaction by digest, `on_its_way` says whether
+    one is being verified."""
 
     def __init__(
         self,
         bodies: Bodies,
         known: Callable[[Digest], SignedTransaction | None],
+        on_its_way: Callable[[Digest], bool],
         verify: Verify,
         send: Callable[[str, UnsignedMessage], None],
         peers: Callable[[], Sequence[str]],
     ) -> None:
         self._bodies = bodies
         self._known = known
+        self._on_its_way = on_its_way
         self._verify = verify
         self._send = send
         self._peers = peers
@@ -189,9 +192,11 @@ class BodyCollector:
             missing.changed.clear()
             if not missing.wanted or len(missing.wanted) < before:
                 continue
-            self._send(sources[asked % len(sources)], FetchTransactions(tuple(missing.wanted)))
-            asked += 1
-            pause = ASK_AGAIN_SECONDS
+            absent = tuple(item for item in missing.wanted if not self._on_its_way(item))
+            if absent:
+                self._send(sources[asked % len(sources)], FetchTransactions(absent))
+                asked += 1
+                pause = ASK_AGAIN_SECONDS
 
     def _forget(self, missing: _Missing) -> None:
         for digest in missing.wanted:

@@ -174,7 +174,9 @@ class Driver:
                 await self._wake.wait()
                 self._wake.clear()
                 await self._turn()
-        except (StorageError, IntegrityError) as error:
+        except Exception as error:
+            # Whatever it was, half a turn may be done: going on could contradict it.
+            log.exception("a turn failed")
             self.fail(error)
 
     def fail(self, error: Exception) -> None:
@@ -431,7 +433,13 @@ class Driver:
     def _spawn(self, work: object, name: str) -> None:
         task: asyncio.Task[None] = asyncio.create_task(work, name=name)  # type: ignore[arg-type]
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._task_ended)
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Exception):
+            self.fail(error)
 
 
 def _proposed(signed: AnySigned) -> tuple[Digest, ...]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from consensus.events import (
@@ -49,6 +49,9 @@ from node.mempool import Mempool
 
 log = logging.getLogger(__name__)
 
+VERIFYING_MAX: Final = 8_000
+"""Relayed transactions of one peer under verification: about a second of work for two threads."""
+
 ANSWER_TRANSACTIONS_BYTES: Final = 4 << 20
 """Single transactions in one answer; a whole body at most."""
 
@@ -68,7 +71,7 @@ class Intake:
         collector: BodyCollector,
         mempool: Mempool,
         source: BlockSource,
-        relayed: Callable[[str, tuple[bytes, ...]], Awaitable[None]],
+        relayed: Callable[[str, tuple[bytes, ...]], Coroutine[Any, Any, None]],
     ) -> None:
         self._chain_id = chain_id
         self._validators = validators
@@ -85,6 +88,9 @@ class Intake:
         self._tasks: set[asyncio.Task[None]] = set()
         self.refused: Counter[str] = Counter()
         """Frames that did not verify, by the peer that delivered them."""
+        self.dropped: Counter[str] = Counter()
+        """Relayed transactions dropped while that peer's earlier ones were being verified."""
+        self._verifying: Counter[str] = Counter()
 
     async def receive(self, peer: str, frames: list[bytes]) -> None:
         """Take the frames of one WebSocket message; waits while the inbox is full."""
@@ -98,10 +104,26 @@ class Intake:
             if isinstance(message, Signed):
                 self._driver.post(Received(self._driver.now(), peer, message))
             elif isinstance(message, Transactions):
-                await self._relayed(peer, message.transactions)
+                self._take_transactions(peer, message.transactions)
             else:
                 self._unsigned(peer, message)
         await self._driver.room()
+
+    def _take_transactions(self, peer: str, transactions: tuple[bytes, ...]) -> None:
+        """Have them verified beside what follows on the link: votes don't wait for that."""
+        if self._verifying[peer] + len(transactions) > VERIFYING_MAX:
+            # They are relayed again while they wait, and asked for if a body names them.
+            self.dropped[peer] += len(transactions)
+            return
+        self._verifying[peer] += len(transactions)
+        task = asyncio.create_task(self._relayed(peer, transactions))
+        self._tasks.add(task)
+
+        def done(finished: asyncio.Task[None]) -> None:
+            self._verifying[peer] -= len(transactions)
+            self._ended("transactions of " + peer, finished)
+
+        task.add_done_callback(done)
 
     def asked_for_blocks(self, peer: str, message: FetchBlocks) -> None:
         """We ask `peer` for blocks: its next BLOCKS is the answer."""
@@ -197,9 +219,12 @@ class Intake:
 
         def done(finished: asyncio.Task[None]) -> None:
             self._busy.discard(key)
-            self._tasks.discard(finished)
-            error = None if finished.cancelled() else finished.exception()
-            if error is not None:
-                log.error("while serving %s: %s", key, error)
+            self._ended(key, finished)
 
         task.add_done_callback(done)
+
+    def _ended(self, key: str, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("while serving %s: %s", key, error)

@@ -144,6 +144,7 @@ class NodeService:
         self._mempool = Mempool(genesis.parameters)
         self._gatekeeper = Gatekeeper(store, genesis.parameters)
         self._bodies = Bodies()
+        self._verifying: set[Digest] = set()
         self._waiters: dict[Digest, list[asyncio.Future[None]]] = {}
         self.evidence: list[Evidence] = []
         others = {e.organisation: e for e in genesis.validators if e.organisation != organisation}
@@ -177,7 +178,12 @@ class NodeService:
         self._execution = ExecutionThread(self.store, self._runner, self._options.stage)
         self._pool = VerifierPool(self.genesis.chain_id, self.genesis.parameters)
         self._collector = BodyCollector(
-            self._bodies, self._known, self._pool.verify, self._send, lambda: self._others
+            self._bodies,
+            self._known,
+            self._verifying.__contains__,
+            self._pool.verify,
+            self._send,
+            lambda: self._others,
         )
         for held in votes.bodies:
             self._bodies.hold(held)
@@ -337,7 +343,7 @@ class NodeService:
 
     async def submit(self, raw_transactions: Sequence[bytes]) -> list[Admission]:
         """Check and admit transactions, one answer each in order. Never raises for bad bytes."""
-        if self._pool is None or self._driver is None:
+        if self._pool is None or self._driver is None or self._collector is None:
             return [Admission(None, 503, "starting") for _ in raw_transactions]
         answers: list[Admission | None] = [self._held(raw) for raw in raw_transactions]
         open_items = [i for i, known in enumerate(answers) if known is None]
@@ -350,6 +356,7 @@ class NodeService:
         for i, verdict in zip(open_items, verdicts, strict=True):
             if isinstance(verdict, SignedTransaction):
                 answers[i] = self._admit(verdict, readiness, fresh)
+                self._collector.transaction_arrived(verdict)
             else:
                 answers[i] = refusal_of(verdict)
         if fresh:
@@ -435,7 +442,11 @@ class NodeService:
     ) -> Admission:
         now = clock_ms()
         tx_id = signed.id
-        if self.store.locate(tx_id) is not None or self._mempool.by_id(tx_id) is not None:
+        if (
+            self._mempool.by_id(tx_id) is not None
+            or self.store.was_executed(tx_id)
+            or self.store.locate(tx_id) is not None
+        ):
             return Admission(tx_id, 200, "known")
         refused = self._gatekeeper.refuse(signed, now)
         if refused is not None:
@@ -458,20 +469,40 @@ class NodeService:
     async def _relayed(self, peer: str, raw_transactions: tuple[bytes, ...]) -> None:
         """Transactions that a peer passed on: verify those not known, and hold them."""
         assert self._pool is not None
-        assert self._collector is not None
         assert self._driver is not None
-        unknown = [raw for raw in raw_transactions if not self._mempool.knows(sha256(raw))]
+        unknown = {
+            digest: raw
+            for raw in raw_transactions
+            if not self._mempool.knows(digest := sha256(raw)) and digest not in self._verifying
+        }
+        self._verifying.update(unknown)
+        try:
+            verdicts = await self._pool.verify(list(unknown.values()))
+        finally:
+            self._verifying.difference_update(unknown)
         now = clock_ms()
-        for verdict in await self._pool.verify(unknown):
-            if not isinstance(verdict, SignedTransaction):
-                log.warning("%s relayed a bad transaction: %s", peer, verdict)
-                continue
-            if self._gatekeeper.refuse(verdict, now) is None:
-                organisation = self._gatekeeper.organisation(verdict.transaction)
-                self._mempool.add(verdict, organisation, now)
-            self._collector.transaction_arrived(verdict)
+        bad = 0
+        for verdict in verdicts:
+            if isinstance(verdict, SignedTransaction):
+                self._take_relayed(verdict, now)
+            else:
+                bad += 1
+        if bad:
+            log.warning("%s relayed %d bad transactions", peer, bad)
         if unknown:
             self._driver.wake()
+
+    def _take_relayed(self, signed: SignedTransaction, now_ms: int) -> None:
+        assert self._collector is not None
+        # One that was executed would wait for ever, and make us suspect every primary.
+        executed = self.store.was_executed(signed.id)
+        if not executed and self._gatekeeper.refuse(signed, now_ms) is None:
+            organisation = self._gatekeeper.organisation(signed.transaction)
+            if self._mempool.add(signed, organisation, now_ms) == "added":
+                pending = self._mempool.by_id(signed.id)
+                assert pending is not None
+                pending.relayed_ms = now_ms
+        self._collector.transaction_arrived(signed)
 
     # --- links ---
 
