@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.dialect import limits
+from contracts.dialect import compile_source, limits
 from contracts.dialect.scan import scan
 
 
@@ -103,3 +103,19 @@ def test_depth_is_bounded_before_parsing(piece: str) -> None:
             accepted = count
             assert _depth(ast.parse(text)) < 220
     assert 5 < accepted < 120
+
+
+def test_the_deepest_source_leaves_room_on_the_stack() -> None:
+    """RecursionError is never a verdict, so no source that passes may come near to it."""
+    chain = "".join(f"    elif n == {i}:\n        n\n" for i in range(limits.ELIF_MAX - 1))
+    blocks = "".join("    " * (i + 2) + "if n:\n" for i in range(limits.INDENT_DEPTH_MAX - 2))
+    deepest = "    " * limits.INDENT_DEPTH_MAX + "n = " + " + ".join(["n"] * 98) + "\n"
+    source = f"@call\ndef main(n):\n    if n:\n        n\n{chain}    else:\n{blocks}{deepest}"
+
+    def below(frames: int) -> None:
+        if frames:
+            below(frames - 1)
+        else:
+            compile_source(source)
+
+    below(200)
