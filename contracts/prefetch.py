@@ -1,9 +1,10 @@
 """Which keys a batch will read, guessed from what its like read before.
 
 A trip to the validator for one key costs the worker about 50 µs, a key sent along with the batch
-next to nothing. Contracts build keys out of their arguments, so a miss is taken apart: the arguments
-found in the key become places, the rest stays text. `licence/<id>` read once by `licence.issue(id,
-...)` becomes the pattern `licence/{0}`, and later calls of that method get their key sent along.
+next to nothing. Contracts build keys out of their arguments, so a miss is taken apart: the
+arguments found in the key become places, the rest stays text. `licence/<id>` read once by
+`licence.issue(id, ...)` becomes the pattern `licence/{0}`, and later calls of that method get their
+key sent along.
 
 A wrong guess costs one read and changes nothing: the worker asks for what it lacks.
 """

@@ -7,9 +7,9 @@ The worker remembers state between blocks. It may, only while there is no doubt 
 block's writes are taken up when `committed` says so, for the block that was run last, and any other
 turn of events (another height, a lost worker, no word of a commit) makes it forget everything.
 
-A lost worker is replaced and the batch tried again, for what kills a worker is usually this machine.
-After ATTEMPTS the runner gives up with `ExecutionStopped`: the node stops executing and raises an
-alarm, since no receipt could be the same on every validator.
+A lost worker is replaced and the batch tried again, for what kills a worker is usually this
+machine. After ATTEMPTS the runner gives up with `ExecutionStopped`: the node stops executing and
+raises an alarm, since no receipt could be the same on every validator.
 """
 
 from __future__ import annotations
