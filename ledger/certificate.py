@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from ledger import canonical, fields
@@ -108,7 +109,7 @@ class Certificate:
                 f"expected exactly {validators.quorum} signatures, got {len(self.signatures)}"
             )
         signers = [signer for signer, _ in self.signatures]
-        if any(not before < after for before, after in zip(signers, signers[1:], strict=False)):
+        if any(not before < after for before, after in pairwise(signers)):
             raise CertificateInvalid("signers are not strictly ascending")
         message = checkpoint_bytes(chain_id, self.epoch, self.n, self.header_hash)
         for signer, signature in self.signatures:

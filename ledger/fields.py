@@ -7,6 +7,7 @@ these. Lengths and ranges are checked here, once, for every format.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final, cast
 
 from ledger.errors import FieldError
@@ -80,6 +81,6 @@ def signature(value: object, field: str) -> Signature:
 
 def ascending(names: Sequence[str], field: str) -> None:
     """Refuse names that are not strictly ascending: no duplicates, one order."""
-    for before, after in zip(names, names[1:], strict=False):
+    for before, after in pairwise(names):
         if not before < after:
             raise FieldError(field, "strictly ascending names", cast(object, [before, after]))

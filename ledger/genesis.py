@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import astuple, dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Final
 
 from ledger import canonical, fields
@@ -193,7 +194,7 @@ def _state(value: object) -> tuple[tuple[str, str, canonical.Value], ...]:
         contract = fields.text(row[0], f"state[{i}].contract")
         key = fields.text(row[1], f"state[{i}].key", 1024)
         entries.append((contract, key, row[2]))  # type: ignore[arg-type]
-    for before, after in zip(entries, entries[1:], strict=False):
+    for before, after in pairwise(entries):
         if not before[:2] < after[:2]:
             raise FieldError("state", "strictly ascending (contract, key)", after[:2])
     return tuple(entries)
