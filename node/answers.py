@@ -1,7 +1,7 @@
 """What the validator's engine tells the API: plain values, no behaviour.
 
 HTTP codes stand here because a refusal and its code are one decision (see the table of bad input in
-`ARCHITECTURE.md`); the API adds the words of a problem document. Left out: JSON, headers, Retry-After.
+`ARCHITECTURE.md`); the API adds the words of a problem document. Left out: JSON and headers.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ TransactionState: TypeAlias = Literal["unknown", "pending", "committed", "failed
 class Admission:
     """The answer to one submitted transaction.
 
-    `id` is None when the bytes are no transaction. `http` is 202 (admitted), 200 (known already; same
-    id) or the code of a refusal; `code` is `accepted`, `known` or the refusal's stable code.
+    `id` is None when the bytes are no transaction. `http` is 202 (admitted), 200 (known already,
+    same id) or the code of a refusal; `code` is `accepted`, `known` or the refusal's stable code.
     """
 
     id: Digest | None
