@@ -41,7 +41,7 @@ class FrontierCorrupt(IntegrityError):
     """Stored frontier bytes that no tree has."""
 
     code = "history_frontier_corrupt"
-    hint = "rebuild the database: `qiong db rebuild`"
+    hint = "delete the `ledger` folder: it is made anew from the block files at the next start"
 
 
 class HistoryTree:

@@ -36,7 +36,7 @@ class NotProvable(IntegrityError):
     """The stored trees do not lead to the header that they belong to."""
 
     code = "not_provable"
-    hint = "rebuild the database: `qiong db rebuild`"
+    hint = "delete the `ledger` folder: it is made anew from the block files at the next start"
 
     def __init__(self, n: int, what: str) -> None:
         self.n = n

@@ -62,7 +62,7 @@ class RowMissing(IntegrityError):
     """A row that must be there is not."""
 
     code = "row_missing"
-    hint = "rebuild the database: `qiong db rebuild`"
+    hint = "delete the `ledger` folder: it is made anew from the block files at the next start"
 
     def __init__(self, what: str) -> None:
         self.what = what

@@ -29,7 +29,7 @@ class LedgerDamaged(IntegrityError):
     """Block `n` is not what its hashes say; `part` names what does not hold."""
 
     code = "ledger_damaged"
-    hint = "`qiong db rebuild` if the blocks are sound, else restore a backup"
+    hint = "delete the `ledger` folder to make it anew; damaged blocks need a backup"
 
     def __init__(self, n: int, part: str) -> None:
         self.n = n

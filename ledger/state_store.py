@@ -69,7 +69,9 @@ class NoSuchUndo(IntegrityError):
     """A block too far back to be undone."""
 
     code = "no_undo_data"
-    hint = "rebuild from the block files instead: `qiong db rebuild`"
+    hint = (
+        "delete the `ledger` folder instead: it is made anew from the block files at the next start"
+    )
 
     def __init__(self, n: int) -> None:
         self.n = n
