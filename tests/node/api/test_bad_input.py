@@ -95,6 +95,17 @@ async def test_json_that_is_not_ours(api: Any, data: bytes, code: str) -> None:
     check_problem(*await post(api, data, JSON), 400, code)
 
 
+async def test_unknown_fields_beside_good_ones(api: Any) -> None:
+    good = api.transaction().raw.hex()
+    for where, body in (
+        (POST, {"transaction": good, "more": 1}),
+        ("/v1/simulate", {"transaction": good, "more": 1}),
+        ("/v1/contracts/licence/query", {"method": "show", "args": ["x"], "more": 1}),
+        ("/v1/proofs/state", [{"contract": "licence", "key": "x", "more": 1}]),
+    ):
+        check_problem(*await api.request("POST", where, json=body), 400, "malformed")
+
+
 @pytest.mark.parametrize(
     "data",
     [b"", b"\xc1", b"\x91", b"\xcb" + bytes(8), b"\xc4\x00\x00", b"\xdc\x00\x01\xc0", b"\x91" * 99],
