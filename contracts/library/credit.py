@@ -123,11 +123,11 @@ def digest_valid(text: str) -> bool:
 
 def date_valid(text: str) -> bool:
     """Whether `text` is a day of the Gregorian calendar as YYYY-MM-DD."""
+    if len(text) != 10 or text[4] != "-" or text[7] != "-":
+        return False
     year = text[:4]
     month = text[5:7]
     day = text[8:]
-    if text != year + "-" + month + "-" + day or len(text) != 10:
-        return False
     if not (year + month + day).isdigit() or year == "0000":
         return False
     if month < "01" or month > "12" or day < "01" or day > "31":

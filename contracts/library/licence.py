@@ -45,9 +45,10 @@ def issue(id: str, type: str, holder: str, issued: str, expires: str) -> None:
     require(uscc_valid(holder), "BAD_USCC")
     require(date_valid(issued) and date_valid(expires), "BAD_DATE")
     require(issued <= expires, "BAD_PERIOD")
-    require(get("licence/" + id) is None, "ALREADY_ISSUED")
+    key = "licence/" + id
+    require(get(key) is None, "ALREADY_ISSUED")
     put(
-        "licence/" + id,
+        key,
         {
             "type": type,
             "holder": holder,
@@ -138,11 +139,11 @@ def identifier_valid(id: str) -> bool:
 
 def date_valid(text: str) -> bool:
     """Whether `text` is a day of the Gregorian calendar as YYYY-MM-DD."""
+    if len(text) != 10 or text[4] != "-" or text[7] != "-":
+        return False
     year = text[:4]
     month = text[5:7]
     day = text[8:]
-    if text != year + "-" + month + "-" + day or len(text) != 10:
-        return False
     if not (year + month + day).isdigit() or year == "0000":
         return False
     if month < "01" or month > "12" or day < "01" or day > "31":
