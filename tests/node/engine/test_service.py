@@ -99,7 +99,7 @@ class Network:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(SECONDS_MAX):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - a store has no event to wait for
                 await asyncio.sleep(0.02)
 
     async def all_ready(self) -> None:

@@ -1,0 +1,84 @@
+"""The write-ahead log of votes: what comes back, what compaction keeps."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from consensus import records
+from consensus.records import Highest
+from ledger.block import Body
+from ledger.storage.memory import MemoryFolder
+from ledger.storage.segments import SegmentLog
+from ledger.transaction import SignedTransaction
+from ledger.types import Epoch, Height, TimeMs, View
+from node.bodies import HeldBody
+from node.wal import VoteDamaged, VoteLog
+
+Make = Callable[..., SignedTransaction]
+
+
+def vote(n: int) -> Highest:
+    return Highest(Epoch(0), View(0), Height(n))
+
+
+def held(n: int, *transactions: SignedTransaction) -> HeldBody:
+    digests = tuple(signed.digest for signed in transactions)
+    body = Body(Height(n), View(0), "org-0", TimeMs(n), digests)
+    return HeldBody(body, body.encode(), transactions)
+
+
+def encoded(*items: records.Record) -> list[bytes]:
+    return [records.encode(item) for item in items]
+
+
+def test_votes_and_bodies_above_the_certified_height_come_back(make_transaction: Make) -> None:
+    folder = MemoryFolder()
+    log = VoteLog(folder, Height(0))
+    old, new = held(3, make_transaction()), held(4, make_transaction(), make_transaction())
+    log.append(encoded(vote(3), old.record(), vote(4), new.record()))
+    log.close()
+    again = VoteLog(folder, Height(3))
+    assert again.recovered == [vote(3), vote(4)]
+    assert [item.digest for item in again.bodies] == [new.digest]
+    assert again.bodies[0].raw_transactions == new.raw_transactions
+
+
+def test_what_was_appended_survives_power_loss() -> None:
+    folder = MemoryFolder()
+    log = VoteLog(folder, Height(0))
+    log.append(encoded(vote(1), vote(2)))
+    lost = folder.after_power_loss(random.Random(1))
+    assert VoteLog(lost, Height(0)).recovered == [vote(1), vote(2)]
+
+
+def test_compaction_drops_whole_segments_and_keeps_what_it_was_given(
+    make_transaction: Make,
+) -> None:
+    folder = MemoryFolder()
+    log = VoteLog(folder, Height(0), segment_bytes=500)
+    assert not log.compaction_due
+    for n in range(100):
+        log.append(encoded(vote(n)))
+    assert log.compaction_due
+    needed = held(100, make_transaction())
+    log.compact(encoded(vote(99), needed.record()))
+    assert not log.compaction_due
+    log.append(encoded(vote(100)))
+    log.close()
+    again = VoteLog(folder, Height(50), segment_bytes=500)
+    assert again.recovered[-2:] == [vote(99), vote(100)]
+    assert len(again.recovered) < 60
+    assert [item.digest for item in again.bodies] == [needed.digest]
+
+
+def test_a_record_that_says_nothing_stops_the_start() -> None:
+    folder = MemoryFolder()
+    log = SegmentLog(folder)
+    log.append([b"\x93\x01\x02\x03"])
+    log.sync()
+    log.close()
+    with pytest.raises(VoteDamaged):
+        VoteLog(folder, Height(0))
