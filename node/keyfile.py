@@ -26,7 +26,7 @@ from getpass import getpass
 from pathlib import Path
 from typing import Final
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
@@ -331,7 +331,8 @@ def decrypt_private_key(path: Path, content: bytes, passphrase: bytes) -> Ed2551
     except ValueError:
         # A wrong key usually breaks the padding, else what stands inside; both look alike.
         raise WrongPassphrase(path) from None
-    except (TypeError, UnsupportedAlgorithm):
+    except (TypeError, UnsupportedAlgorithm, InternalError, MemoryError):
+        # The last two come of scrypt parameters that a damaged file blew up.
         raise KeyDamaged(path, "is no encrypted PKCS#8 key") from None
     if not isinstance(key, Ed25519PrivateKey):
         raise KeyDamaged(path, "holds a key that is not Ed25519")

@@ -115,6 +115,31 @@ def test_a_flipped_bit_gives_a_typed_refusal_or_the_same_key(
     assert key.seed == SEED  # white space and line ends of PEM carry nothing
 
 
+def test_scrypt_parameters_beyond_reason_are_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n, r in ((1 << 14, 1 << 30), (3, 8), (1 << 40, 8)):
+        monkeypatch.setattr(keyfile, "Scrypt", _NoScrypt)
+        monkeypatch.setattr(keyfile, "SCRYPT_N", n)
+        monkeypatch.setattr(keyfile, "SCRYPT_R", r)
+        folder = tmp_path / f"{n}-{r}"
+        folder.mkdir()
+        path = saved(folder)
+        monkeypatch.undo()
+        with pytest.raises((KeyDamaged, WrongPassphrase)):
+            keyfile.load_key(path, b"open sesame")
+
+
+class _NoScrypt:
+    """Writes files with parameters that no machine can compute."""
+
+    def __init__(self, **_: object) -> None:
+        pass
+
+    def derive(self, _: bytes) -> bytes:
+        return bytes(32)
+
+
 def test_missing_things_are_missing(tmp_path: Path) -> None:
     with pytest.raises(KeyMissing):
         keyfile.load_key(tmp_path / "nobody.key", b"x")
