@@ -24,8 +24,8 @@ from contracts.dialect.report import Report
 from contracts.dialect.scan import scan
 
 FILE_NAME: Final = "<contract \ud800>"
-"""CPython opens the file it is told of to quote the line of a syntax error. This name has no form on
-any file system, so that it never asks: in the locked-down worker the attempt alone is the end."""
+"""CPython opens the file it is told of to quote the line of a syntax error. This name has no form
+on any file system, so it never asks: in the locked-down worker the attempt alone is the end."""
 
 
 def compile_source(source: str) -> Compiled:

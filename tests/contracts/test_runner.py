@@ -136,6 +136,24 @@ def test_both_runners_say_the_same(world, runner) -> None:
     }  # fmt: skip
 
 
+WRONG_SOURCES = [
+    "def", "x = 1 if", "x=1\n y=2", "\tif", "x = b'é'", '"' * 3, 'f"{', "\0", "(" * 300, "é = 1",
+    "import os", "class A: pass", "x = '\\d'", "x = 5is None", "x = '\\N{foo}'", "assert (1, 2)",
+    "# -*- coding: latin-1 -*-\ndef", "x = " + "9" * 5000, "def f(:\n", "return 1", "\ufeffdef",
+]  # fmt: skip
+
+
+def test_no_source_ends_the_worker(make_world, runner) -> None:
+    """To quote a line of a syntax error CPython would open the file: a system call, and the end."""
+    world = make_world({f"wrong{i}": source for i, source in enumerate(WRONG_SOURCES)})
+    box = runner._sandbox
+    for i in range(len(WRONG_SOURCES)):
+        call = Call(f"wrong{i}", "x", [])
+        done = at(world, 1, world.state, runner, world.transaction([call], "tourism"))
+        assert done[0].code == "compile_refused", WRONG_SOURCES[i]
+    assert len(box.bases) == len(WRONG_SOURCES)
+
+
 def test_state_is_carried_from_block_to_block(world, runner) -> None:
     for height in (1, 2, 3):
         done = at(world, height, world.state, runner, add(world, "apple", "pear"))
