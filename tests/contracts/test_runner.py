@@ -3,6 +3,7 @@
 import os
 import signal
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,8 @@ from ledger.errors import FieldError
 from ledger.execution import BlockContext
 from ledger.transaction import Call
 from ledger.types import Digest, Gas, Height, TimeMs
+
+CORPORA = Path(__file__).parent / "dialect"
 
 COUNTER = """
 @call
@@ -152,6 +155,20 @@ def test_no_source_ends_the_worker(make_world, runner) -> None:
         done = at(world, 1, world.state, runner, world.transaction([call], "tourism"))
         assert done[0].code == "compile_refused", WRONG_SOURCES[i]
     assert len(box.bases) == len(WRONG_SOURCES)
+
+
+@pytest.mark.parametrize("corpus", ["hostile", "accepted"])
+def test_the_corpus_ends_in_the_worker_as_it_does_inline(make_world, runner, corpus) -> None:
+    """What the dialect says of hostile code, it says in the locked process too, and survives."""
+    parts = (CORPORA / f"{corpus}.txt").read_text().split("\n### ")[1:]
+    sources = {f"c{i}": part.partition("\n")[2] for i, part in enumerate(parts)}
+    world = make_world(sources)
+    transactions = [
+        world.transaction([Call(name, "main", [3])], "tourism", gas=100_000) for name in sources
+    ]
+    inline = InlineRunner().run(world.context, transactions, world.state)
+    assert runner.run(world.context, transactions, world.state) == inline
+    assert len(runner._sandbox.bases) == 1
 
 
 def test_state_is_carried_from_block_to_block(world, runner) -> None:
