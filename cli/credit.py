@@ -84,7 +84,7 @@ def dispute(settings: Settings, subject: str, credit_list: str, reason: str, key
 @attestations.from_option
 @common_options(keys=True)
 def repair(settings: Settings, subject: str, credit_list: str, reason: str, key: str) -> int:
-    """Take an entry off the list: the fault behind it was mended."""
+    """End an entry, because the fault behind it was mended: it stays on record as revoked."""
     return submit(settings, [Call(CONTRACT, "repair", [subject, credit_list, reason])], [key])
 
 
