@@ -83,14 +83,6 @@ class Unlocked:
     security: PeerSecurity
 
 
-@dataclass(frozen=True)
-class Runners:
-    """A contract worker for blocks, and one for views, so that no query delays a block."""
-
-    chain: WorkerRunner
-    views: WorkerRunner
-
-
 def run(
     home: Path,
     *,
@@ -218,18 +210,6 @@ async def _disk_full(folder: Path, floor: int) -> str:
                 "(disk.free_bytes_min); nothing acknowledged is lost: free some space, start again"
             )
         await asyncio.sleep(DISK_CHECK_SECONDS)
-
-
-def _start_workers(insecure: bool) -> Runners:
-    """Start the chain's worker; the one for views starts with the first query.
-
-    Raises `SandboxUnavailable` on a system that cannot lock it down.
-    """
-    sandbox = Sandbox(insecure=insecure)
-    sandbox.start()
-    if insecure:
-        log.warning("contracts run in a worker that may not be locked down")
-    return Runners(WorkerRunner(sandbox), WorkerRunner(Sandbox(insecure=insecure)))
 
 
 def _unlock(
