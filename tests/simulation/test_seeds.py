@@ -45,7 +45,9 @@ def settle(world: World, nodes: list[Node], until: int) -> None:
 
     def done() -> bool:
         tops = {max(node.disk.blocks, default=0) for node in nodes}
-        return len(tops) == 1 and all(len(node.done) == len(world.transactions) for node in nodes)
+        return len(tops) == 1 and all(
+            transaction in node.done for node in nodes for transaction in world.transactions
+        )
 
     if not world.run(until, done):
         heights = [max(node.disk.blocks, default=0) for node in nodes]
