@@ -17,7 +17,7 @@ FIND_PYTHON = for candidate in "$${PYTHON:-}" python3.11 python3.12 python3 pyth
 	echo "hint: install one (Debian, Ubuntu: apt-get install python3.11 python3.11-venv), or name it: make PYTHON=/path/to/python3.11 ..." >&2; \
 	exit 1
 
-.PHONY: help setup demo test check fmt lock chaos soak bench vectors clean
+.PHONY: help setup demo test check fmt lock vectors clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -36,7 +36,7 @@ $(STAMP): requirements-dev.lock pyproject.toml
 demo: setup ## the main job told step by step: issue, prove, verify offline, revoke, prove again
 	@$(BIN)/qiong demo
 
-test: setup ## all tests but chaos and soak
+test: setup ## all tests
 	$(BIN)/python -m pytest -m "not chaos and not slow"
 
 check: setup ## what CI runs: format, lint, types, import contracts, the contracts' own lint, tests
@@ -61,15 +61,6 @@ lock: ## resolve the requirements anew (needs the network)
 	$(PIP_COMPILE) --upgrade --output-file requirements.lock pyproject.toml
 	$(PIP_COMPILE) --upgrade --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
 	@rm -rf $(VENV)-lock
-
-chaos: setup ## break real processes for many minutes
-	$(BIN)/python -m pytest -m chaos --timeout 3600
-
-soak: setup ## the long random searches
-	$(BIN)/python -m pytest -m slow --timeout 7200
-
-bench: setup ## throughput and latency of four validators on this machine
-	$(BIN)/qiong bench
 
 vectors: setup ## record the golden vectors anew after a wanted change of a wire format
 	QIONG_RECORD_VECTORS=1 $(BIN)/python -m pytest tests/vectors
