@@ -96,11 +96,11 @@ class OwnVoteAsked:
 
 @dataclass(frozen=True, slots=True)
 class OwnVoteAnswered:
-    """`sender` answered our question: our highest vote it saw (`Verifier.own_vote`), or None."""
+    """`sender` answered our question: what it holds signed by us (`Verifier.own_votes`)."""
 
     now_ms: TimeMs
     sender: str
-    vote: AnySigned | None
+    votes: tuple[AnySigned, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,9 @@ TRANSACTIONS_MAX: Final = 10_000
 BLOCKS_MAX: Final = 64
 """Blocks in one answer: enough to keep a link busy, little enough to hold in memory."""
 
+OWN_VOTES_MAX: Final = 2
+"""Votes in one OWN-VOTE: the highest by (view, n), and a CHECKPOINT, which has no view."""
+
 # Reasons of a SUSPECT, for people and metrics; they all count alike.
 REASON_TIMEOUT: Final = 1
 REASON_EQUIVOCATION: Final = 2
@@ -302,13 +305,16 @@ class OwnVoteQuery:
 
 @dataclass(frozen=True, slots=True)
 class OwnVote:
-    """The answer: the asker's highest vote as it signed it (an encoded envelope), None if none."""
+    """The answer: what the asker signed, as encoded envelopes.
+
+    Its highest vote and its highest CHECKPOINT, as far as the answerer holds them.
+    """
 
     kind: ClassVar[int] = KIND_OWN_VOTE
-    vote: bytes | None
+    votes: tuple[bytes, ...]
 
     def to_value(self) -> Row:
-        return [self.vote]
+        return [list(self.votes)]
 
 
 SignedMessage: TypeAlias = (
@@ -528,6 +534,12 @@ def _own_vote_query(row: list[object]) -> OwnVoteQuery:
     return OwnVoteQuery()
 
 
+def _own_vote(row: list[object]) -> OwnVote:
+    fields.array(row, "own_vote", 1)
+    votes = fields.bounded(row[0], "own_vote.votes", OWN_VOTES_MAX)
+    return OwnVote(tuple(fields.binary(item, "own_vote.vote") for item in votes))
+
+
 _SIGNED: Final[dict[int, Callable[[list[object], Epoch], SignedMessage]]] = {
     KIND_PRE_PREPARE: lambda row, _: PrePrepare(*_triple(row)),
     KIND_PREPARE: lambda row, _: Prepare(*_triple(row)),
@@ -553,7 +565,5 @@ _UNSIGNED: Final[dict[int, Callable[[list[object]], UnsignedMessage]]] = {
         _byte_strings(fields.array(row, "transactions", 1)[0], "transactions")
     ),
     KIND_OWN_VOTE_QUERY: _own_vote_query,
-    KIND_OWN_VOTE: lambda row: OwnVote(
-        _optional_bytes(fields.array(row, "own_vote", 1)[0], "own_vote.vote")
-    ),
+    KIND_OWN_VOTE: _own_vote,
 }

@@ -2,9 +2,13 @@
 
 A log that was lost, or rolled back with its virtual machine, does not know what its key has
 signed; peers do. So at start a replica asks them for its own highest vote, and votes once q-1
-have answered and none has shown a vote above its log. Otherwise it follows as an observer until
-its key is rotated. Questions are answered at any time, also while starting, so that a whole
-network can start at once.
+have answered and none has shown a vote above its log, or a CHECKPOINT above its ledger.
+Otherwise it follows as an observer until its key is rotated. Questions are answered at any time,
+also while starting, so that a whole network can start at once; what peers answer they find in
+their own logs and Certificates too, so that it outlives a power loss of all.
+
+A log is never empty once its key was used: the first start writes `Highest` before all else. An
+empty log beside a ledger that is not is therefore a lost one, whatever peers remember.
 """
 
 from __future__ import annotations
@@ -17,11 +21,13 @@ from consensus.config import LedgerHead
 from consensus.effects import Alarm, AlarmKind, Execute
 from consensus.events import OwnVoteAnswered, OwnVoteAsked
 from consensus.messages import (
+    Checkpoint,
     Envelope,
     NewView,
     OwnVote,
     OwnVoteQuery,
     PrePrepare,
+    SignedMessage,
     ViewChange,
     Vote,
 )
@@ -35,8 +41,15 @@ from consensus.records import (
     Record,
     ViewChanged,
 )
-from consensus.state import State, vote_position
-from consensus.verifier import AnySigned, MessageRefused, Signed, Verifier
+from consensus.state import State, message_position, vote_position
+from consensus.verifier import (
+    AnySigned,
+    MessageRefused,
+    Signed,
+    Verifier,
+    checkpoint_of,
+    votes_of,
+)
 from ledger.types import Height
 
 STARTING: Final = "asking peers for our own highest vote"
@@ -45,10 +58,10 @@ STARTING: Final = "asking peers for our own highest vote"
 def recover(s: State, records: Sequence[Record], head: LedgerHead, verifier: Verifier) -> None:
     """Rebuild `s`. Raises `MessageRefused` and its kin if a record is not what we wrote."""
     _take_head(s, head)
-    for record in records:
-        if isinstance(record, BodyRecord) or record.epoch != s.domain.epoch:
-            continue
-        _take_record(s, record, verifier)
+    votes = [record for record in records if not isinstance(record, BodyRecord)]
+    for record in votes:
+        if record.epoch == s.domain.epoch:
+            _take_record(s, record, verifier)
     s.safety.sign_again()
     for vote in s.safety.votes():
         s.log.add(vote, s.view)
@@ -56,13 +69,26 @@ def recover(s: State, records: Sequence[Record], head: LedgerHead, verifier: Ver
     s.ready = s.h >= s.view_lo
     start_header = head.header(min(s.view_lo, s.executed))
     s.view_lo_time_ms = None if start_header is None else start_header.time_ms
-    s.known_highest = s.safety.highest or (-1, -1)
     s.observer = STARTING
+    if not votes:
+        _begin_log(s)
+    s.known_highest = s.safety.highest or (-1, -1)
+    s.known_executed = s.executed
     for n, digest in head.appended:
         s.decided[n] = digest
         s.appended = n
         s.out.append(Execute(n, digest))
     ask_own_vote(s)
+
+
+def _begin_log(s: State) -> None:
+    """Mark an empty log as begun, or know it as lost by the ledger beside it."""
+    if s.executed > s.domain.base:
+        _retire(s, s.executed, f"the log of votes is empty, the ledger is at height {s.executed}")
+        return
+    first = Highest(s.domain.epoch, s.view, s.domain.base)
+    s.safety.restore_highest(first)
+    s.persist(first)
 
 
 def _take_head(s: State, head: LedgerHead) -> None:
@@ -85,8 +111,14 @@ def _take_record(
 ) -> None:
     if isinstance(record, Highest):
         s.safety.restore_highest(record)
-    elif isinstance(record, PrePrepared | Prepared):
+    elif isinstance(record, PrePrepared):
         s.safety.restore_vote(record)
+    elif isinstance(record, Prepared):
+        verifier.prepared(s.me, record.certificate)
+        s.safety.restore_vote(record)
+        primary = s.primary(record.certificate.view)
+        for vote in votes_of(record.epoch, record.certificate, primary):
+            note_vote(s, vote)
     else:
         signed = verifier.verify(record.message)
         if isinstance(signed, Signed) and isinstance(signed.message, ViewChange):
@@ -94,6 +126,7 @@ def _take_record(
             return
         if not isinstance(signed, Signed) or not isinstance(signed.message, NewView):
             raise MessageRefused(s.me, "a record of a view holds another message")
+        note_vote(s, signed)
         due = content(change.message for change in signed.message.view_changes)
         s.safety.enter(cast("Signed[NewView]", signed), due)
         s.view_lo = due.lo
@@ -119,34 +152,51 @@ def ask_own_vote(s: State) -> None:
 
 
 def on_asked(s: State, event: OwnVoteAsked) -> None:
+    """Show the asker its highest vote and its CHECKPOINT in our Certificate, if we hold any."""
     peer = s.peers.get(event.sender)
-    if peer is not None:
-        vote = peer.highest_vote
-        s.send(event.sender, OwnVote(None if vote is None else vote.encode()))
+    if peer is None:
+        return
+    certificate = s.certificate
+    checkpoint = None if certificate is None else checkpoint_of(certificate, event.sender)
+    held = (peer.highest_vote, checkpoint)
+    s.send(event.sender, OwnVote(tuple(vote.encode() for vote in held if vote is not None)))
 
 
 def on_answered(s: State, event: OwnVoteAnswered) -> None:
     if s.observer is None or s.retired or event.sender not in s.peers:
         return
-    vote = event.vote
-    if vote is not None:
-        position = vote_position(vote.message)
-        if vote.signer != s.me or position is None:
-            return
-        if position > s.known_highest:
-            _retire(s, vote, position)
+    if any(vote.signer != s.me for vote in event.votes):
+        return
+    for vote in event.votes:
+        if _beyond(vote.message, s.known_highest, s.known_executed):
+            _retire_by(s, vote)
             return
     s.answers[event.sender] = None
     if len(s.answers) >= s.quorum - 1:
         _begin_to_vote(s)
 
 
-def _retire(s: State, vote: AnySigned, position: tuple[int, int]) -> None:
+def _beyond(message: SignedMessage, highest: tuple[int, int], executed: Height) -> bool:
+    """Whether a message under our key is above our log; a CHECKPOINT, above our ledger."""
+    if isinstance(message, Checkpoint):
+        return message.n > executed
+    position = vote_position(message)
+    return position is not None and position > highest
+
+
+def _retire_by(s: State, vote: AnySigned) -> None:
+    view, n = message_position(vote.message)
+    if isinstance(vote.message, Checkpoint):
+        detail = f"a peer holds our CHECKPOINT of height {n}, our ledger ends before it"
+    else:
+        detail = f"a peer holds our vote of view {view} at height {n}, our log says otherwise"
+    _retire(s, Height(n), detail)
+
+
+def _retire(s: State, n: Height, detail: str) -> None:
     s.retired = True
     s.observer = "our key voted beyond our log; rotate the key to vote again"
-    view, n = position
-    detail = f"a peer holds our vote of view {view} at height {n}, our log ends before it"
-    s.out.append(Alarm(AlarmKind.OBSERVER, Height(n), None, None, detail))
+    s.out.append(Alarm(AlarmKind.OBSERVER, n, None, None, detail))
 
 
 def _begin_to_vote(s: State) -> None:
@@ -172,8 +222,8 @@ def on_own_message(s: State, signed: AnySigned) -> None:
 
     Only the key's holder can bring this about, so it can't be used to silence us.
     """
-    position = vote_position(signed.message)
-    if position is None or s.retired:
+    if s.retired:
         return
-    if position > (s.safety.highest or (-1, -1)) or s.safety.contradicts(signed):
-        _retire(s, signed, position)
+    highest = s.safety.highest or (-1, -1)
+    if _beyond(signed.message, highest, s.executed) or s.safety.contradicts(signed):
+        _retire_by(s, signed)

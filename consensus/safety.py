@@ -112,6 +112,9 @@ class Safety:
     def contradicts(self, signed: Signed[SignedMessage]) -> bool:
         """Whether a message under our key differs from the vote we remember in its place."""
         message = signed.message
+        if isinstance(message, Checkpoint):
+            checkpoint = self._checkpoints.get(message.n)
+            return checkpoint is not None and checkpoint.message != message
         if not isinstance(message, PrePrepare | Prepare | Commit):
             return False
         known = self._stored(message.n, message.kind)

@@ -129,6 +129,8 @@ class State:
         """An observer until its key is rotated."""
         self.answers: dict[str, None] = {}
         self.known_highest: tuple[int, int] = (-1, -1)
+        self.known_executed = domain.base
+        """What log and ledger held at start."""
         self.halted: Alarm | None = None
         self.evidence: dict[tuple[str, int, int, int], None] = {}
 
@@ -180,7 +182,7 @@ class State:
 
     def accuse(self, first: AnySigned, second: AnySigned) -> None:
         """Report two messages that contradict each other, once."""
-        position = _position(second.message)
+        position = message_position(second.message)
         key = (second.signer, second.message.kind, *position)
         if key not in self.evidence and len(self.evidence) < EVIDENCE_MAX:
             self.evidence[key] = None
@@ -193,14 +195,15 @@ class State:
             self.out.append(self.halted)
 
 
-def _position(message: SignedMessage) -> tuple[int, int]:
+def message_position(message: SignedMessage) -> tuple[int, int]:
+    """(view, n) of a message, 0 for what it does not have."""
     view = getattr(message, "view", 0)
     return view, getattr(message, "n", 0)
 
 
 def vote_position(message: SignedMessage) -> tuple[int, int] | None:
     """(view, n) of a message that counts for the lost-log rule; None for the others."""
-    return _position(message) if message.kind in _COUNTED else None
+    return message_position(message) if message.kind in _COUNTED else None
 
 
 _COUNTED: Final = (

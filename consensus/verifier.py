@@ -19,6 +19,7 @@ from typing import Final, Generic, TypeAlias, TypeVar
 from consensus.messages import (
     KIND_PRE_PREPARE,
     KIND_PREPARE,
+    Checkpoint,
     Envelope,
     MessageT_co,
     NewView,
@@ -29,6 +30,7 @@ from consensus.messages import (
     SignedMessage,
     UnsignedMessage,
     ViewChange,
+    Vote,
     decode,
 )
 from consensus.new_view import content
@@ -113,6 +115,26 @@ def proposals_of(new_view: Signed[NewView]) -> list[Signed[PrePrepare]]:
     ]
 
 
+def votes_of(epoch: Epoch, prepared: PreparedCertificate, primary: str) -> list[Signed[Vote]]:
+    """The votes inside a verified prepared certificate of a view led by `primary`."""
+    position = (prepared.view, prepared.n, prepared.digest)
+    return [
+        Signed(epoch, signer, PrePrepare(*position), signature)
+        if signer == primary
+        else Signed(epoch, signer, Prepare(*position), signature)
+        for signer, signature in prepared.signatures
+    ]
+
+
+def checkpoint_of(certificate: Certificate, signer: str) -> Signed[Checkpoint] | None:
+    """The CHECKPOINT of `signer` inside a verified Certificate, None if it holds none."""
+    signature = dict(certificate.signatures).get(signer)
+    if signature is None:
+        return None
+    message = Checkpoint(certificate.n, certificate.header_hash)
+    return Signed(certificate.epoch, signer, message, signature)
+
+
 class Verifier:
     """Verifies the messages of one epoch. `check` is the signature rule (Ed25519 by libsodium)."""
 
@@ -130,14 +152,15 @@ class Verifier:
         message = decode(data)
         return self._signed(message) if isinstance(message, Envelope) else message
 
-    def own_vote(self, answer: OwnVote) -> AnySigned | None:
-        """The vote inside a peer's answer to OWN-VOTE. Raises as `verify` does."""
-        if answer.vote is None:
-            return None
-        vote = self.verify(answer.vote)
-        if not isinstance(vote, Signed):
-            raise MessageRefused("unknown", "an OWN-VOTE without a signed vote")
-        return vote
+    def own_votes(self, answer: OwnVote) -> tuple[AnySigned, ...]:
+        """The votes inside a peer's answer to OWN-VOTE. Raises as `verify` does."""
+        votes: list[AnySigned] = []
+        for data in answer.votes:
+            vote = self.verify(data)
+            if not isinstance(vote, Signed):
+                raise MessageRefused("unknown", "an OWN-VOTE without a signed vote")
+            votes.append(vote)
+        return tuple(votes)
 
     def _signed(self, envelope: Envelope[MessageT_co]) -> Signed[MessageT_co]:
         signer, message = envelope.signer, envelope.message

@@ -158,12 +158,12 @@ class Intake:
 
     def _own_vote(self, peer: str, message: OwnVote) -> None:
         try:
-            vote = self._verifier.own_vote(message)
+            votes = self._verifier.own_votes(message)
         except (InvalidInput, IntegrityError) as error:
             self.refused[peer] += 1
             log.warning("%s answered with a vote that does not verify: %s", peer, error)
             return
-        self._driver.post(OwnVoteAnswered(self._driver.now(), peer, vote))
+        self._driver.post(OwnVoteAnswered(self._driver.now(), peer, votes))
 
     def _answer(self, peer: str, message: UnsignedMessage) -> None:
         self._links.send(peer, Lane.SYNC, encode(message))

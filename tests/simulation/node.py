@@ -392,10 +392,10 @@ class Node:
                 self.step(OwnVoteAsked(self.now_ms, sender))
             case OwnVote():
                 try:
-                    vote = self.world.verifier.own_vote(frame)
+                    votes = self.world.verifier.own_votes(frame)
                 except QiongError:
                     return
-                self.step(OwnVoteAnswered(self.now_ms, sender, vote))
+                self.step(OwnVoteAnswered(self.now_ms, sender, votes))
 
     def _on_signed(self, sender: str, data: bytes) -> None:
         signed = self.world.verify(data)
