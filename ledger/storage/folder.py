@@ -39,6 +39,10 @@ class Folder(Protocol):
         """Return once everything appended to `name` survives power loss."""
         ...
 
+    def settle(self, name: str) -> None:
+        """Sync what an earlier process left of `name`, so that `read` finds what the disk holds."""
+        ...
+
     def truncate(self, name: str, size: int) -> None:
         """Cut `name` to `size` bytes and sync it."""
         ...
@@ -114,6 +118,14 @@ class DiskFolder:
     def sync(self, name: str) -> None:
         try:
             os.fdatasync(self._descriptor(name))
+        except OSError as error:
+            _raise_typed(self._path / name, error)
+
+    def settle(self, name: str) -> None:
+        try:
+            descriptor = self._descriptor(name)
+            os.fsync(descriptor)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         except OSError as error:
             _raise_typed(self._path / name, error)
 

@@ -125,6 +125,9 @@ class MemoryFolder:
             raise StoreFailed(name, "Input/output error")
         self._synced_bytes[name] = len(self._files[name])
 
+    def settle(self, name: str) -> None:
+        self.sync(name)
+
     def truncate(self, name: str, size: int) -> None:
         del self._files[name][size:]
         self._synced_bytes[name] = size

@@ -20,9 +20,14 @@ were sent. So a bad record counts as torn only if the file ends inside it, or if
 is all zero (the rule of etcd's `wal/decoder.go`, `isTornEntry`) and no later record says that it
 had been synced.
 
+After a failed sync the kernel may call pages clean that never reached the disk (fsyncgate, 2018),
+and a restarted process would read its own lost records back from memory. So opening syncs the last
+segment, drops it from the page cache, and only then reads it.
+
 The chain of hashes is checked when the log is opened, CRC and sequence number at each read. Left
-out: compression, and telling a log whose last synced records were cut off cleanly by another hand
-from one that ended there; for votes, that is what asking the peers at start is for.
+out: compression, and telling a log whose last synced records were cut off cleanly by another hand,
+or whose disk lost the sector of a header, from one that ended there (looking for later headers in
+what follows would believe bytes that a client chose); for votes, asking the peers at start does it.
 """
 
 from __future__ import annotations
@@ -35,7 +40,6 @@ from dataclasses import dataclass, field
 from typing import Final
 from zlib import crc32
 
-from ledger.errors import StorageError
 from ledger.hashing import ZERO_DIGEST, sha256
 from ledger.storage.errors import LogCorrupt, StoreFailed
 from ledger.storage.folder import Folder
@@ -142,14 +146,16 @@ class SegmentLog:
         parts: list[bytes] = []
         offsets: list[int] = []
         end = segment.size
+        last_hash = self._last_hash
         for sequence, payload in enumerate(payloads, first):
-            header, padded = _frame(sequence, payload, self._synced, self._last_hash)
-            self._last_hash = sha256(header + padded)
+            header, padded = _frame(sequence, payload, self._synced, last_hash)
+            last_hash = sha256(header + padded)
             parts += (header, padded)
             offsets.append(end)
             end += len(header) + len(padded)
         with _Failing(self):
             self._folder.append(segment.name, b"".join(parts))
+        self._last_hash = last_hash
         # Only now may readers in other threads find them.
         segment.size = end
         segment.offsets.extend(offsets)
@@ -220,11 +226,11 @@ class SegmentLog:
             self._load(name, last=name == names[-1], on_record=on_record)
         if not names:
             self._start_segment(1)
-        elif self.next_sequence > 1:
-            # What a killed process left may still be in the page cache only.
-            self.sync()
+        self._synced = self.next_sequence - 1
 
     def _load(self, name: str, *, last: bool, on_record: Callable[[Record], None] | None) -> None:
+        if last:
+            self._folder.settle(name)
         data = self._folder.read(name, 0, _SEGMENT_HEADER.size)
         first, previous = _check_segment_header(data, name)
         if self._segments and (first, previous) != (self.next_sequence, self._last_hash):
@@ -257,7 +263,7 @@ class _Failing:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, StorageError):
+        if error is not None:
             self._log._failed = str(error)
 
 

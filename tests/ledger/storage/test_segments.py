@@ -249,6 +249,64 @@ def test_a_failed_sync_is_never_retried() -> None:
             operation()
 
 
+def test_an_error_that_is_not_the_disks_ends_the_log_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = MemoryFolder()
+    log = SegmentLog(folder)
+
+    def fail(*_: object) -> None:
+        raise MemoryError("no room for a copy")
+
+    monkeypatch.setattr(folder, "append", fail)
+    with pytest.raises(MemoryError):
+        log.append([b"a"])
+    with pytest.raises(StoreFailed, match="no room for a copy"):
+        log.append([b"a"])
+
+
+def test_a_refused_payload_does_not_break_the_chain() -> None:
+    folder = MemoryFolder()
+    log = SegmentLog(folder)
+    with pytest.raises(ValueError, match="a record of 0 bytes"):
+        log.append([b"a", b""])
+    log.append([b"b"])
+    log.sync()
+    assert contents(SegmentLog(folder)) == [b"b"]
+
+
+def test_opening_reads_the_last_segment_from_the_disk_and_not_from_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(tmp_path)
+    last = segments(tmp_path)[-1].name
+    calls: list[str] = []
+    folder = DiskFolder(tmp_path)
+    fsync, drop, read = os.fsync, os.posix_fadvise, folder.read
+
+    def path_of(descriptor: int) -> str:
+        return Path(f"/proc/self/fd/{descriptor}").readlink().name
+
+    def note_sync(descriptor: int) -> None:
+        calls.append(f"sync {path_of(descriptor)}")
+        fsync(descriptor)
+
+    def note_drop(descriptor: int, *advice: int) -> None:
+        assert advice == (0, 0, os.POSIX_FADV_DONTNEED)
+        calls.append(f"drop {path_of(descriptor)}")
+        drop(descriptor, *advice)
+
+    def note_read(name: str, offset: int, size: int) -> bytes:
+        calls.append(f"read {name}")
+        return read(name, offset, size)
+
+    monkeypatch.setattr(folder_module.os, "fsync", note_sync)
+    monkeypatch.setattr(folder_module.os, "posix_fadvise", note_drop)
+    monkeypatch.setattr(folder, "read", note_read)
+    SegmentLog(folder).close()
+    begin = calls.index(f"sync {last}")
+    assert calls[begin : begin + 3] == [f"sync {last}", f"drop {last}", f"read {last}"]
+    assert f"read {last}" not in calls[:begin]
+
+
 @pytest.mark.parametrize(
     ("number", "expected"), [(28, StoreFull), (122, StoreFull), (5, StoreFailed)]
 )
