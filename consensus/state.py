@@ -45,6 +45,8 @@ class Peer:
 
     heard_ms: TimeMs | None = None
     status: Status | None = None
+    helped_ms: TimeMs | None = None
+    """When we last showed it our NEW-VIEW."""
     suspect: Suspect | None = None
     suspect_ms: TimeMs = _NEVER
     view_change: Signed[ViewChange] | None = None

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from consensus import checkpoints, normal
+from consensus.config import TICK_MS
 from consensus.effects import ViewEntered
 from consensus.messages import (
     REASON_CENSORSHIP,
@@ -244,10 +245,15 @@ def _turn_is_over(s: State, made: int) -> bool:
     return header.time_ms - s.view_lo_time_ms >= s.config.rotation_ms
 
 
-def help_into_view(s: State, peer: str, status: Status) -> None:
-    """Show the NEW-VIEW to a peer that is below our view or still waits for it."""
-    new_view = s.safety.new_view
-    if new_view is None:
+def help_into_view(s: State, organisation: str, status: Status) -> None:
+    """Show the NEW-VIEW to a peer that is below our view or still waits for it.
+
+    Once a tick at most: a STATUS is small and a NEW-VIEW is not, and a flood of the one must not
+    buy a flood of the other.
+    """
+    new_view, peer = s.safety.new_view, s.peers[organisation]
+    if new_view is None or (status.view, not status.in_view_change) >= (s.view, True):
         return
-    if status.view < s.view or (status.view == s.view and status.in_view_change):
-        s.send(peer, new_view)
+    if peer.helped_ms is None or s.clock_ms - peer.helped_ms >= TICK_MS:
+        peer.helped_ms = s.clock_ms
+        s.send(organisation, new_view)
