@@ -7,12 +7,14 @@ heights it cannot show costs one time-out before the next is asked.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from consensus import checkpoints, normal
 from consensus.events import BlocksFetched, FetchedBlock
 from consensus.messages import FetchBlocks
 from consensus.state import Fetch, State
+from ledger.certificate import Certificate
 from ledger.types import Height
 
 FETCH_TIMEOUT_MS: Final = 1_000
@@ -65,29 +67,40 @@ def on_blocks(s: State, event: BlocksFetched) -> None:
     if s.fetch is None or s.fetch.peer != event.sender:
         return
     s.fetch = None
-    for block in event.blocks:
-        if block.n > s.h and (s.halted is not None or not _take(s, block)):
+    for block, certificate in _covered(event.blocks):
+        if block.n > s.h and (s.halted is not None or not _take(s, block, certificate)):
             return
     if event.blocks:
         fetch_if_behind(s, stalled=False)
 
 
-def _take(s: State, block: FetchedBlock) -> bool:
+def _covered(blocks: Sequence[FetchedBlock]) -> list[tuple[FetchedBlock, Certificate]]:
+    """Each block with the first Certificate at or after it; the last block has one."""
+    covered: list[tuple[FetchedBlock, Certificate]] = []
+    certificate: Certificate | None = None
+    for block in reversed(blocks):
+        certificate = block.certificate or certificate
+        assert certificate is not None, "the driver checks that the last block has one"
+        covered.append((block, certificate))
+    return covered[::-1]
+
+
+def _take(s: State, block: FetchedBlock, certificate: Certificate) -> bool:
     """Take one block of a certified chain; False if nothing after it can be taken."""
     n = block.n
     if n <= s.executed:
         own = s.headers[n].hash
         if own != block.header_hash:
-            s.halt(n, own, block.header_hash, "a certified chain names another header")
+            s.halt(n, own, block.header_hash, certificate)
             return False
     else:
         if n > s.appended + 1:
             return False
-        s.fetched[n] = block.header_hash
+        s.fetched[n] = (block.header_hash, certificate)
         if n == s.appended + 1:
             normal.append(s, n, block.digest)
         elif s.decided[n] != block.digest:
-            s.halt(n, s.decided[n], block.digest, "another body was certified than decided")
+            # Executing what we decided will give another header than this one, and halt us.
             return False
     if block.certificate is not None:
         checkpoints.certify(s, block.certificate)

@@ -3,7 +3,7 @@
 PBFT's checkpoint with interval 1 (OSDI '99 §4.3). A quorum of signatures on one header is the
 block's Certificate: it moves the window, lets votes be forgotten, and is what clients, lagging
 replicas and light clients trust. A replica whose own header is another halts; it neither hides the
-difference nor overwrites its ledger.
+difference nor overwrites its ledger, and stays halted until that was repaired (`recovery`).
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def on_executed(s: State, event: Executed) -> None:
     s.executed = n
     s.headers[n] = HeaderSummary(event.header_hash, event.time_ms)
     s.last_block_ms = s.timer_ms = s.clock_ms
-    expected = s.fetched.pop(n, event.header_hash)
-    if expected != event.header_hash:
-        s.halt(n, event.header_hash, expected, "a certified chain names another header")
+    named = s.fetched.pop(n, None)
+    if named is not None and named[0] != event.header_hash:
+        s.halt(n, event.header_hash, *named)
         return
     if n > s.h and s.observer is None:
         send_checkpoint(s, n)
@@ -98,7 +98,7 @@ def certify(s: State, certificate: Certificate) -> None:
         return
     own = s.headers[n]
     if own.hash != certificate.header_hash:
-        s.halt(n, own.hash, certificate.header_hash, "a quorum certified another header")
+        s.halt(n, own.hash, certificate.header_hash, certificate)
         return
     s.out.append(SaveCertificate(certificate))
     s.certificate = certificate

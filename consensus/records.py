@@ -5,7 +5,8 @@ driver's. Signatures inside are stored as they were; recovery runs them through 
 so a damaged record can at worst stop the node.
 
 COMMIT needs no record: a prepared certificate determines it. CHECKPOINT needs none: the executed
-header in LevelDB does. Signing is deterministic, so a vote sent again is the same bytes.
+header in LevelDB does, until that turns out wrong (`Diverged`). Signing is deterministic, so a vote
+sent again is the same bytes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import ClassVar, Final, TypeAlias
 
 from consensus.messages import TRANSACTIONS_MAX, PreparedCertificate, prepared_from_value
 from ledger import canonical, fields
+from ledger.certificate import Certificate
 from ledger.errors import FieldError
 from ledger.types import Digest, Epoch, Height, Signature, View
 
@@ -24,6 +26,7 @@ KIND_VIEW_CHANGED: Final = 3
 KIND_NEW_VIEW_TAKEN: Final = 4
 KIND_HIGHEST: Final = 5
 KIND_BODY: Final = 6
+KIND_DIVERGED: Final = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,29 @@ class BodyRecord:
         return [self.body, list(self.transactions)]
 
 
-Record: TypeAlias = PrePrepared | Prepared | ViewChanged | NewViewTaken | Highest | BodyRecord
+@dataclass(frozen=True, slots=True)
+class Diverged:
+    """Our header for `n` is `own` and the certified one is `certified`: we halted.
+
+    `certificate` proves `certified`: it is of `n`, or of a later block of the chain that names it.
+    CHECKPOINTs up to `signed_to` may have been sent for headers that were wrong.
+    """
+
+    kind: ClassVar[int] = KIND_DIVERGED
+    epoch: Epoch
+    n: Height
+    own: Digest
+    certified: Digest
+    signed_to: Height
+    certificate: Certificate
+
+    def to_value(self) -> list[canonical.Value]:
+        certificate = self.certificate.to_value()
+        return [self.epoch, self.n, self.own, self.certified, self.signed_to, certificate]
+
+
+VoteRecord: TypeAlias = PrePrepared | Prepared | ViewChanged | NewViewTaken | Highest | Diverged
+Record: TypeAlias = VoteRecord | BodyRecord
 
 
 def encode(record: Record) -> bytes:
@@ -131,6 +156,15 @@ def decode(data: bytes) -> Record:
         return ViewChanged(epoch, fields.binary(row[1], "record.message", size_max=_ENVELOPE_MAX))
     if kind == KIND_NEW_VIEW_TAKEN:
         return NewViewTaken(epoch, fields.binary(row[1], "record.message", size_max=_ENVELOPE_MAX))
+    if kind == KIND_DIVERGED:
+        return Diverged(
+            epoch,
+            Height(fields.natural(row[1], "record.n")),
+            fields.digest(row[2], "record.own"),
+            fields.digest(row[3], "record.certified"),
+            Height(fields.natural(row[4], "record.signed_to")),
+            Certificate.from_value(row[5]),
+        )
     view = View(fields.natural(row[1], "record.view"))
     n = Height(fields.natural(row[2], "record.n"))
     if kind == KIND_HIGHEST:
@@ -148,5 +182,6 @@ _SIZES: Final = {
     KIND_VIEW_CHANGED: 2,
     KIND_NEW_VIEW_TAKEN: 2,
     KIND_HIGHEST: 3,
+    KIND_DIVERGED: 6,
 }
 """Fields of each kind but BODY."""

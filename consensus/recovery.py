@@ -9,6 +9,10 @@ their own logs and Certificates too, so that it outlives a power loss of all.
 
 A log is never empty once its key was used: the first start writes `Highest` before all else. An
 empty log beside a ledger that is not is therefore a lost one, whatever peers remember.
+
+A replica that halted because its header was not the certified one stays halted, start after start,
+until its ledger has the certified header. Then it takes that height from the Certificate it kept
+and goes on; for the heights it may have signed wrongly it never signs again.
 """
 
 from __future__ import annotations
@@ -34,12 +38,14 @@ from consensus.messages import (
 from consensus.new_view import content
 from consensus.records import (
     BodyRecord,
+    Diverged,
     Highest,
     NewViewTaken,
     Prepared,
     PrePrepared,
     Record,
     ViewChanged,
+    VoteRecord,
 )
 from consensus.state import State, message_position, vote_position
 from consensus.verifier import (
@@ -62,6 +68,7 @@ def recover(s: State, records: Sequence[Record], head: LedgerHead, verifier: Ver
     for record in votes:
         if record.epoch == s.domain.epoch:
             _take_record(s, record, verifier)
+    _compare_again(s, head)
     s.safety.sign_again()
     for vote in s.safety.votes():
         s.log.add(vote, s.view)
@@ -78,7 +85,8 @@ def recover(s: State, records: Sequence[Record], head: LedgerHead, verifier: Ver
         s.decided[n] = digest
         s.appended = n
         s.out.append(Execute(n, digest))
-    ask_own_vote(s)
+    if s.halted is None:
+        ask_own_vote(s)
 
 
 def _begin_log(s: State) -> None:
@@ -104,13 +112,12 @@ def _take_head(s: State, head: LedgerHead) -> None:
     s.bodies = {digest: n for digest, n in head.bodies.items() if n > head.certified}
 
 
-def _take_record(
-    s: State,
-    record: PrePrepared | Prepared | ViewChanged | NewViewTaken | Highest,
-    verifier: Verifier,
-) -> None:
+def _take_record(s: State, record: VoteRecord, verifier: Verifier) -> None:
     if isinstance(record, Highest):
         s.safety.restore_highest(record)
+    elif isinstance(record, Diverged):
+        verifier.certificate(record.certificate)
+        s.safety.diverged = record if record.signed_to > s.h else None
     elif isinstance(record, PrePrepared):
         s.safety.restore_vote(record)
     elif isinstance(record, Prepared):
@@ -130,6 +137,20 @@ def _take_record(
         due = content(change.message for change in signed.message.view_changes)
         s.safety.enter(cast("Signed[NewView]", signed), due)
         s.view_lo = due.lo
+
+
+def _compare_again(s: State, head: LedgerHead) -> None:
+    """If we halted once: stay halted, or go on from the Certificate if our header is repaired."""
+    diverged = s.safety.diverged
+    if diverged is None or diverged.n <= s.h:
+        return
+    own = head.header(diverged.n)
+    if own is None:
+        s.fetched[diverged.n] = (diverged.certified, diverged.certificate)
+    elif own.hash != diverged.certified:
+        s.stay_halted(diverged.n, own.hash, diverged.certified)
+        return
+    checkpoints.certify(s, diverged.certificate)
 
 
 def _restore_proposals(s: State, verifier: Verifier) -> None:

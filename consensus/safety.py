@@ -10,7 +10,7 @@ it signed earlier; or refuses (None). The rules are PBFT's (OSDI '99 §4):
 - after VIEW-CHANGE to v, no PREPARE and no COMMIT below v, ever;
 - VIEW-CHANGE carries, for every height above the certified one, the prepared certificate of the
   highest view;
-- one header per height.
+- one header per height, and none where an earlier one of ours turned out wrong.
 
 State survives a crash through the records alone (`restore`).
 """
@@ -80,6 +80,8 @@ class Safety:
         self.view_change: Signed[ViewChange] | None = None
         self.new_view: Signed[NewView] | None = None
         self.highest: Position | None = None
+        self.diverged: records.Diverged | None = None
+        """Why we halted, until the heights we may have signed wrongly are certified."""
         self._votes: dict[Height, dict[int, Signed[Vote]]] = {}
         self._checkpoints: dict[Height, Signed[Checkpoint]] = {}
 
@@ -180,6 +182,8 @@ class Safety:
 
     def checkpoint(self, n: Height, header_hash: Digest) -> Signed[Checkpoint] | None:
         """CHECKPOINT the executed header; it is durable in the ledger already."""
+        if self.diverged is not None and n <= self.diverged.signed_to:
+            return None
         stored = self._checkpoints.get(n)
         if stored is None:
             stored = self._checkpoints[n] = self._signed(Checkpoint(n, header_hash))
@@ -292,6 +296,8 @@ class Safety:
             if not item.obliged:
                 kept.append(records.PrePrepared(epoch, self.view, n, item.digest, item.signature))
         kept += [records.Prepared(epoch, self.prepared[n]) for n in sorted(self.prepared)]
+        if self.diverged is not None:
+            kept.append(self.diverged)
         return kept
 
     # --- time passes ---
@@ -302,3 +308,5 @@ class Safety:
         for table in (self.accepted, self.prepared, self._votes, self._checkpoints):
             for n in [n for n in table if n <= h]:
                 del table[n]
+        if self.diverged is not None and self.diverged.signed_to <= h:
+            self.diverged = None

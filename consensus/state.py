@@ -26,7 +26,7 @@ from consensus.messages import (
     UnsignedMessage,
     ViewChange,
 )
-from consensus.records import Record
+from consensus.records import Diverged, Record
 from consensus.safety import Safety
 from consensus.verifier import AnySigned, Sign, Signed, sign
 from ledger.block import null_digest
@@ -96,8 +96,9 @@ class State:
         self.headers: dict[Height, HeaderSummary] = {}
         self.decided: dict[Height, Digest] = {}
         self.bodies: dict[Digest, Height] = {}
-        self.fetched: dict[Height, Digest] = {}
-        """Header hashes that fetched blocks name, to be compared once executed."""
+        self.fetched: dict[Height, tuple[Digest, Certificate]] = {}
+        """Header hashes that fetched blocks name, each with a Certificate of it or of a later block
+        of its chain; to be compared once executed."""
         self.certificates: dict[Height, Certificate] = {}
         """Certificates of heights not executed yet."""
 
@@ -190,11 +191,21 @@ class State:
             self.evidence[key] = None
             self.out.append(Evidence(first, second))
 
-    def halt(self, n: Height, own: Digest, other: Digest, detail: str) -> None:
-        """Stop for good: our header for `n` is not the certified one."""
-        if self.halted is None:
-            self.halted = Alarm(AlarmKind.DIVERGED, n, own, other, detail)
-            self.out.append(self.halted)
+    def halt(self, n: Height, own: Digest, certified: Digest, certificate: Certificate) -> None:
+        """Stop until our ledger is repaired: our header for `n` is not the certified one."""
+        epoch, signed_to = self.domain.epoch, self.executed
+        known = self.safety.diverged
+        if known is not None:
+            signed_to = max(signed_to, known.signed_to)
+        self.safety.diverged = Diverged(epoch, n, own, certified, signed_to, certificate)
+        self.persist(self.safety.diverged)
+        self.stay_halted(n, own, certified)
+
+    def stay_halted(self, n: Height, own: Digest, certified: Digest) -> None:
+        """As `halt`, where the log says so already."""
+        detail = "our execution gave another header than the certified one"
+        self.halted = Alarm(AlarmKind.DIVERGED, n, own, certified, detail)
+        self.out.append(self.halted)
 
 
 def message_position(message: SignedMessage) -> tuple[int, int]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from consensus.messages import Commit, FetchBlocks, Prepare, PrePrepare, encode
-from consensus.records import PrePrepared
+from consensus.records import Diverged, PrePrepared
+from consensus.records import decode as decode_record
 from consensus.records import encode as encode_record
 from consensus.verifier import Domain, sign
 from ledger.block import BlockHeader, Body, null_digest
@@ -106,4 +107,12 @@ def test_consensus_formats() -> None:
     produced["FetchBlocks"] = encode(FetchBlocks(Height(7))).hex()
     record = PrePrepared(Epoch(0), View(1), Height(7), digest("d"), KEYS[1].sign(b"x"))
     produced["record PrePrepared"] = encode_record(record).hex()
+    message = checkpoint_bytes(domain.chain_id, Epoch(0), Height(7), digest("certified"))
+    signatures = tuple((NAMES[i], KEYS[i].sign(message)) for i in range(3))
+    certificate = Certificate(Epoch(0), Height(7), digest("certified"), signatures)
+    diverged = Diverged(
+        Epoch(0), Height(7), digest("own"), digest("certified"), Height(9), certificate
+    )
+    assert decode_record(encode_record(diverged)) == diverged
+    produced["record Diverged"] = encode_record(diverged).hex()
     golden.check("consensus", produced)
