@@ -76,12 +76,12 @@ class VoteLog:
     def _make_room(self, slot: _Slot, kind: int, view: View, signer: str, own_view: View) -> bool:
         """Keep the two highest views beside `own_view`; False if `view` is not among them."""
         views = slot.views.setdefault((kind, signer), [])
-        others = sorted(known for known in views if known != own_view)
-        if view != own_view and len(others) >= VIEWS_MAX:
-            if view < others[0]:
+        others = sorted({*views, view} - {own_view}, reverse=True)
+        for surplus in others[VIEWS_MAX:]:
+            if surplus == view:
                 return False
-            views.remove(others[0])
-            slot.drop(kind, others[0], signer)
+            views.remove(surplus)
+            slot.drop(kind, surplus, signer)
         views.append(view)
         return True
 
