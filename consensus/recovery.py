@@ -40,11 +40,9 @@ from consensus.records import (
     BodyRecord,
     Diverged,
     Highest,
-    NewViewTaken,
     Prepared,
     PrePrepared,
     Record,
-    ViewChanged,
     VoteRecord,
 )
 from consensus.state import State, message_position, vote_position

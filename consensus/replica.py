@@ -42,7 +42,7 @@ from consensus.messages import (
     ViewChange,
     Vote,
 )
-from consensus.records import Record
+from consensus.records import Diverged, Record
 from consensus.state import State
 from consensus.verifier import Sign, Signed, Verifier
 from ledger.types import Digest, Height, TimeMs, View
@@ -79,7 +79,8 @@ class PeerStatus:
 class ReplicaStatus:
     """A snapshot for the API, metrics and logs; `peers` by organisation.
 
-    `observer` is None for a replica that votes, else why it does not.
+    `observer` is None for a replica that votes, else why it does not; `nondeterminism` is the
+    height whose headers differ with none certified, if there is one.
     """
 
     view: View
@@ -94,6 +95,7 @@ class ReplicaStatus:
     missing: Digest | None
     observer: str | None
     halted: Alarm | None
+    nondeterminism: Height | None
     evidence: int
     peers: dict[str, PeerStatus]
 
@@ -238,9 +240,20 @@ class Replica:
             missing=normal.missing_body(s),
             observer=s.observer,
             halted=s.halted,
+            nondeterminism=s.nondeterminism,
             evidence=len(s.evidence),
             peers=peers,
         )
+
+    @property
+    def diverged(self) -> Diverged | None:
+        """Why we halted; kept after the repair, until the heights signed wrongly are certified."""
+        return self._state.safety.diverged
+
+    def signers(self, n: Height) -> dict[Digest, tuple[str, ...]]:
+        """Who signed which header at the uncertified height `n`, as far as we heard."""
+        tallies = self._state.log.checkpoints(n)
+        return {header_hash: tuple(sorted(tally)) for header_hash, tally in tallies.items()}
 
     def compact(self) -> list[Record]:
         """What a new log segment must begin with before older segments may be dropped.
