@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "credit": "cli.credit:credit_group",
     "demo": "cli.demo:demo_command",
     "devnet": "cli.devnet:devnet_group",
+    "evidence": "cli.evidence:evidence_group",
     "keys": "cli.keys:keys_group",
     "licence": "cli.licence:licence_group",
     "node": "cli.node:node_group",

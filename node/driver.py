@@ -289,7 +289,6 @@ class Driver:
                 case Alarm():
                     self._alarm(effect)
                 case Evidence():
-                    log.error("evidence against %s", effect.second.signer)
                     self._parts.watcher.evidence_found(effect)
                 case _:
                     pass

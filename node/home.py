@@ -6,6 +6,7 @@
     keys/consensus.key  .pub         votes, encrypted
     keys/tls.key  tls.crt            links to peers, encrypted; the self-signed certificate
     wal/  blocks/  ledger/           votes; decided blocks; what follows from them
+    evidence/                        contradictions that others signed, a file each
     logs/                            recorded events
     LOCK                             held while a node runs
 

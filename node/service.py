@@ -23,6 +23,7 @@ from consensus.replica import Replica
 from consensus.verifier import Domain, Verifier
 from contracts.runner import ExecutionStopped
 from ledger import canonical
+from ledger.errors import StorageError
 from ledger.execution import BlockContext, StateView
 from ledger.genesis import Genesis
 from ledger.hashing import sha256
@@ -48,6 +49,8 @@ from node.body_collector import BodyCollector
 from node.censorship import CensorshipWatch
 from node.disk import Disk
 from node.driver import Driver, Parts
+from node.evidence import Case
+from node.evidence_store import EvidenceStore
 from node.execution_thread import BlockRunner, ExecutionThread
 from node.frames import Lane
 from node.intake import Intake
@@ -65,8 +68,7 @@ WAL_FOLDER: Final = "wal"
 BEHIND_WINDOWS: Final = 4
 """How many windows the certified height may lie behind f+1 peers before the node is `syncing`."""
 
-EVIDENCE_KEPT: Final = 1_000
-"""Cases kept for `/v1/evidence`; the replica itself reports each contradiction once."""
+EVIDENCE_FOLDER: Final = "evidence"
 
 
 class ViewRunner(BlockRunner, Protocol):
@@ -146,7 +148,8 @@ class NodeService:
         self._bodies = Bodies()
         self._verifying: set[Digest] = set()
         self._waiters: dict[Digest, list[asyncio.Future[None]]] = {}
-        self.evidence: list[Evidence] = []
+        self._evidence: EvidenceStore | None = None
+        self._evidence_writes: set[asyncio.Task[None]] = set()
         others = {e.organisation: e for e in genesis.validators if e.organisation != organisation}
         self._transport = Transport(
             addresses={name: options.peers.get(name, e.address) for name, e in others.items()},
@@ -175,6 +178,7 @@ class NodeService:
         certified = self.store.certified_height
         votes = VoteLog(DiskFolder(self._options.home / WAL_FOLDER), certified)
         self._disk = Disk(votes, self.store)
+        self._evidence = await asyncio.to_thread(self._open_evidence)
         self._execution = ExecutionThread(self.store, self._runner, self._options.stage)
         self._pool = VerifierPool(self.genesis.chain_id, self.genesis.parameters)
         self._collector = BodyCollector(
@@ -221,7 +225,8 @@ class NodeService:
         if self._driver is not None:
             await self._driver.stop()
         await self._transport.stop()
-        for part in (self._execution, self._disk, self._pool):
+        await asyncio.gather(*self._evidence_writes, return_exceptions=True)
+        for part in (self._execution, self._disk, self._pool, self._evidence):
             if part is not None:
                 await asyncio.to_thread(part.close)
         self._execution = self._disk = self._pool = None
@@ -247,6 +252,11 @@ class NodeService:
         for n in roll_forward(self.store, self._runner):
             if n % 1_000 == 0:
                 log.info("executed block %d of %d", n, self.store.decided_height)
+
+    def _open_evidence(self) -> EvidenceStore:
+        folder = DiskFolder(self._options.home / EVIDENCE_FOLDER)
+        domain = self._domain
+        return EvidenceStore(folder, domain.chain_id, domain.epoch, domain.validators)
 
     def _head(self, votes: VoteLog) -> LedgerHead:
         certified = self.store.certified_height
@@ -341,6 +351,11 @@ class NodeService:
             halted=halted,
         )
 
+    @property
+    def evidence(self) -> list[Case]:
+        """The contradictions that validators signed, oldest first."""
+        return [] if self._evidence is None else self._evidence.cases
+
     async def submit(self, raw_transactions: Sequence[bytes]) -> list[Admission]:
         """Check and admit transactions, one answer each in order. Never raises for bad bytes."""
         if self._pool is None or self._driver is None or self._collector is None:
@@ -427,8 +442,22 @@ class NodeService:
         """The driver logs alarms; `status` shows them."""
 
     def evidence_found(self, evidence: Evidence) -> None:
-        if len(self.evidence) < EVIDENCE_KEPT:
-            self.evidence.append(evidence)
+        """Keep it, unless it says nothing new; the disk is waited for by a task."""
+        assert self._evidence is not None
+        case = Case.of(evidence.first, evidence.second)
+        log.error("evidence: %s %s", self._names[case.organisation], case.words)
+        name = self._evidence.take(case)
+        if name is not None:
+            task = asyncio.create_task(self._keep(self._evidence, name, case))
+            self._evidence_writes.add(task)
+            task.add_done_callback(self._evidence_writes.discard)
+
+    async def _keep(self, store: EvidenceStore, name: str, case: Case) -> None:
+        try:
+            await asyncio.to_thread(store.write, name, case)
+        except StorageError as error:
+            # It is served all the same; whether this disk can hold votes is the driver's question.
+            log.error("evidence/%s could not be kept: %s", name, error)
 
     # --- admission ---
 

@@ -17,7 +17,6 @@ from typing import Any, Final, ParamSpec, Protocol, TypeVar
 from aiohttp import web
 from pydantic import BaseModel
 
-from consensus.effects import Evidence
 from ledger import canonical
 from ledger.genesis import Genesis
 from ledger.proving import Prover
@@ -33,6 +32,7 @@ from node.answers import (
 )
 from node.api.buckets import TokenBuckets
 from node.api.wire import JSON, MSGPACK
+from node.evidence import Case
 from node.metrics import Metrics
 
 READERS: Final = 2
@@ -52,7 +52,7 @@ class Engine(Protocol):
     def store(self) -> Prover: ...
 
     @property
-    def evidence(self) -> Sequence[Evidence]: ...
+    def evidence(self) -> Sequence[Case]: ...
 
     def ready(self) -> Readiness: ...
 

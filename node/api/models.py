@@ -446,18 +446,31 @@ class VerdictAnswer(Answer):
 
 
 class EvidenceItem(Answer):
-    """Two signed messages of one validator that contradict each other, as they stood on a link."""
+    """Two signed messages of one validator that contradict each other, as they stood on a link.
+
+    `kind` is PBFT's name of both; a CHECKPOINT has no view, VIEW-CHANGE and NEW-VIEW no height.
+    """
 
     organisation: str
-    kind: int
+    name: str
+    kind: str
+    epoch: int
+    view: int | None
+    height: int | None
+    words: str
     first: Hex
     second: Hex
 
 
-class EvidenceList(Answer):
-    """Evidence that this node holds, oldest first."""
+class EvidencePage(Answer):
+    """Evidence that this node holds, oldest first; `cursor` asks for the next page.
 
+    Messages are signed for `chain_id`; `qiong evidence verify` checks them offline.
+    """
+
+    chain_id: Hex
     items: list[EvidenceItem]
+    cursor: int | None
 
 
 class ProblemDocument(Answer):

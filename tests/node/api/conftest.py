@@ -17,7 +17,6 @@ import pytest
 import uvloop
 from aiohttp import web
 
-from consensus.effects import Evidence
 from contracts.inline import InlineRunner
 from devnet import genesis as founding
 from devnet import sample
@@ -47,6 +46,7 @@ from node.answers import (
 from node.api.app import make_app
 from node.api.context import ApiOptions
 from node.api.server import ApiServer
+from node.evidence import Case
 from node.metrics import Metrics
 
 SEATS = founding.seats(4)
@@ -99,7 +99,7 @@ class BenchEngine:
         self.halted: str | None = None
         self.admission: Admission | None = None
         self.suspects: tuple[str, ...] = ()
-        self.evidence: list[Evidence] = []
+        self.evidence: list[Case] = []
 
     def ready(self) -> Readiness:
         return self.readiness

@@ -1,13 +1,17 @@
 """Every path of the interface answers, in JSON and msgpack, and proofs verify."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
+from consensus.messages import Envelope, Prepare
 from ledger import canonical
 from ledger.certificate import Certificate
 from ledger.proofs import verify
 from ledger.trust import TrustAnchor
+from ledger.types import Epoch, Height, View
 from node.api.app import ROUTES
+from node.evidence import Case, read_message
 
 MSGPACK = {"Accept": "application/msgpack"}
 
@@ -44,38 +48,29 @@ async def test_health_ready_and_metrics(api: Any) -> None:
         assert name in body.decode()
 
 
-async def test_evidence_is_served_as_it_stood_on_the_link(api: Any) -> None:
-    from consensus.effects import Evidence
-    from consensus.messages import Prepare, decode
-    from consensus.verifier import Domain, sign
-    from ledger.types import Epoch, Height, View
-
+async def test_evidence_is_served_with_all_that_a_verifier_needs(api: Any) -> None:
     genesis = api.engine.genesis
-    domain = Domain(
-        chain_id=genesis.chain_id,
-        epoch=Epoch(0),
-        validators=genesis.validator_set,
-        window=4,
-        base=Height(0),
-        base_hash=api.engine.store.header(0).hash,
-    )
-    organisation = genesis.validator_set.organisations[0]
-    votes = [
-        sign(
-            domain,
-            organisation,
-            Prepare(View(0), Height(1), digest),
-            api.consensus_key(organisation).sign,
-        )
-        for digest in (bytes(32), b"\x01" * 32)
-    ]
-    api.engine.evidence.append(Evidence(*votes))
-    status, body, _ = await api.get("/v1/evidence")
-    assert status == 200
-    (item,) = body["items"]
-    assert item["organisation"] == organisation
-    messages = [decode(bytes.fromhex(item[name])) for name in ("first", "second")]
-    assert [message.message for message in messages] == [vote.message for vote in votes]
+    organisations = genesis.validator_set.organisations
+    for organisation in organisations[:3]:
+        envelopes = []
+        for digest in (bytes(32), b"\x01" * 32):
+            claim = Envelope(Epoch(0), organisation, Prepare(View(3), Height(1), digest), bytes(65))
+            data = claim.signed_bytes(genesis.chain_id)
+            envelopes.append(replace(claim, signature=api.consensus_key(organisation).sign(data)))
+        api.engine.evidence.append(Case.of(*envelopes))
+    status, page, _ = await api.get("/v1/evidence?limit=2")
+    assert (status, page["cursor"]) == (200, 2)
+    status, last, _ = await api.get("/v1/evidence?cursor=2")
+    assert (status, last["cursor"]) == (200, None)
+    chain_id = bytes.fromhex(page["chain_id"])
+    for item, organisation in zip(page["items"] + last["items"], organisations, strict=False):
+        shown = [item[name] for name in ("organisation", "kind", "epoch", "view", "height")]
+        assert shown == [organisation, "PREPARE", 0, 3, 1]
+        assert item["words"].startswith("signed two different PREPAREs in view 3 for block 1")
+        case = Case.of(*(read_message(bytes.fromhex(item[name])) for name in ("first", "second")))
+        case.verify(chain_id, Epoch(0), genesis.validator_set)
+    assert (await api.get("/v1/evidence?cursor=9"))[1]["items"] == []
+    assert (await api.get("/v1/evidence?limit=0"))[0] == 400
 
 
 async def test_health_is_red_when_voting_stopped_or_the_disk_is_full(api: Any) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from consensus.messages import Commit
+from consensus.verifier import sign
 from contracts import deployment_layout, registry_layout
 from contracts.inline import InlineRunner
 from contracts.registry_layout import Member, Organisation
@@ -18,6 +20,8 @@ from ledger.genesis import Genesis, Parameters
 from ledger.keys import SigningKey
 from ledger.store import LedgerStore
 from ledger.transaction import SignedTransaction
+from ledger.types import Digest, Height
+from node.evidence import EvidenceFile
 from node.service import NodeService, PeerSecurity, ServiceOptions
 
 SECONDS_MAX = 60.0
@@ -262,3 +266,22 @@ async def test_a_lost_write_ahead_log_silences_the_key(
     await commit(network.running["org-0"], [put(network, make_transaction, "k", "w")])
     height = network.running["org-0"].store.certified_height
     await network.until(lambda: silenced.store.certified_height >= height)
+
+
+async def test_a_contradiction_on_a_link_is_evidence_for_good(network: Network) -> None:
+    node, liar = network.running["org-0"], network._founders["org-2"]
+    domain = node._domain
+    view, height = node.status().view, node.store.certified_height + 2
+    votes = [
+        sign(domain, "org-2", Commit(view, Height(height), Digest(bytes([i]) * 32)), liar.key.sign)
+        for i in range(2)
+    ]
+    await node._receive("org-2", [vote.encode() for vote in (*votes, *votes)])
+    await network.until(lambda: bool(node.evidence))
+    (case,) = node.evidence
+    assert (case.organisation, case.kind, case.height) == ("org-2", "COMMIT", height)
+    await network.stop("org-0")
+    again = await network.start("org-0")
+    assert [kept.encoded() for kept in again.evidence] == [case.encoded()]
+    (file,) = (network._home / "org-0" / "evidence").glob("*.qevidence")
+    assert EvidenceFile.decode(file.read_bytes()).cases == tuple(again.evidence)
