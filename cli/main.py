@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "block": "cli.block:block_group",
     "contract": "cli.contract:contract_group",
     "credit": "cli.credit:credit_group",
+    "db": "cli.db:db_group",
     "demo": "cli.demo:demo_command",
     "devnet": "cli.devnet:devnet_group",
     "evidence": "cli.evidence:evidence_group",

@@ -143,6 +143,10 @@ class ChainReader:
             raise RowMissing(f"header {n}")
         return BlockHeader.decode(data)
 
+    def executed_results(self, n: Height) -> list[StoredResult]:
+        """The leaves of an executed block, certified or not: not for clients, either."""
+        return [schema.decode_result(entry) for entry in self._read_results(n)]
+
     def block(self, n: Height) -> DecidedBlock:
         """The decided block with its hashes checked. Raises `Pruned`, `BlockDamaged`."""
         return self.stored_block(n).decode()

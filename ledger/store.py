@@ -34,7 +34,6 @@ from ledger.history import FrontierCorrupt, HistoryTree, frontier_at
 from ledger.proving import Prover
 from ledger.queries import RowMissing
 from ledger.recent_ids import BlockIds, RecentIds
-from ledger.schema import StoredResult
 from ledger.state_store import Change, StateStore
 from ledger.storage.errors import StoreCorrupt
 from ledger.storage.folder import DiskFolder, Folder
@@ -78,7 +77,7 @@ class BlocksLost(IntegrityError):
     """The database is ahead of the block files: decided blocks have vanished from disk."""
 
     code = "blocks_lost"
-    hint = "restore the block files from a backup, or start anew as an observer"
+    hint = "put the missing files back, or the folder `blocks` of another validator that is stopped"
 
     def __init__(self, executed: Height, last: Height) -> None:
         self.executed = executed
@@ -132,7 +131,7 @@ class LedgerStore(Prover):
         """Open or create the ledger under `home`; a damaged database is begun anew.
 
         Then run `ledger.recovery.roll_forward`. Raises `StoreLocked` if another process has it
-        open, `LogCorrupt` for damaged block files, and what the constructor raises.
+        open, `BlockFilesDamaged`, and what the constructor raises.
         """
         blocks = BlockFiles(open_folder(home / BLOCKS_FOLDER))
         path = home / STORE_FOLDER
@@ -214,10 +213,6 @@ class LedgerStore(Prover):
     def own_certificate(self, n: Height) -> Certificate | None:
         """The certificate stored for exactly `n`, whether `n` is executed or not."""
         return self._blocks.certificate(n)
-
-    def executed_results(self, n: Height) -> list[StoredResult]:
-        """The leaves of an executed block, certified or not."""
-        return [schema.decode_result(entry) for entry in self._results(n)]
 
     def quarantine(self, n: Height, tx_id: Digest, authorisation: bytes) -> None:
         """Record that a quorum took `tx_id` out of block `n`; the caller checked that it did."""

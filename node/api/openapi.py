@@ -20,7 +20,7 @@ from node.api.problems import PROBLEM_TYPE, TITLES
 from node.api.wire import JSON, MSGPACK
 
 _REF: Final = "#/components/schemas/{model}"
-_INTEGERS: Final = ("height",)
+_INTEGERS: Final = ("height", "index")
 
 
 def openapi_document(routes: Sequence[Route], version: str) -> dict[str, Any]:
