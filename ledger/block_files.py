@@ -26,6 +26,7 @@ from ledger.block import BODY_TRANSACTIONS_MAX, Body, DecidedBlock, null_digest
 from ledger.certificate import Certificate
 from ledger.errors import IntegrityError, InvalidInput
 from ledger.hashing import sha256
+from ledger.storage.errors import LogCorrupt
 from ledger.storage.folder import Folder
 from ledger.storage.segments import SEGMENT_BYTES, Record, SegmentLog
 from ledger.transaction import TRANSACTION_BYTES_MAX, SignedTransaction
@@ -67,11 +68,29 @@ class DecidedTwice(IntegrityError):
         super().__init__(f"block {n}: stored {stored.hex()}, offered {offered.hex()}")
 
 
+_REPAIR: Final = (
+    "put the folder `blocks` of another validator, while that one is stopped, in the place of this "
+    "one's, delete `ledger`, keep `wal`, and start again: all is executed anew and compared"
+)
+
+
+class BlockFilesDamaged(IntegrityError):
+    """A file holds bytes that we did not write; block `last` and all before it were readable."""
+
+    code = "block_files_damaged"
+    hint = _REPAIR
+
+    def __init__(self, last: Height, reason: str) -> None:
+        self.last = last
+        self.reason = reason
+        super().__init__(f"the block files are damaged behind block {last}: {reason}")
+
+
 class BlockDamaged(IntegrityError):
-    """A stored block does not have the hashes it was decided under."""
+    """A stored block does not have the hashes it was decided under, or cannot be read."""
 
     code = "block_damaged"
-    hint = "take the block from a peer or a backup"
+    hint = _REPAIR
 
     def __init__(self, n: Height, reason: str) -> None:
         self.n = n
@@ -121,13 +140,16 @@ class BlockFiles:
     def __init__(self, folder: Folder, *, segment_bytes: int = SEGMENT_BYTES) -> None:
         """Read every record, cut a torn tail.
 
-        Raises `LogCorrupt`, `OutOfOrder`, and `StoreLocked`, `StoreFailed` and the like.
+        Raises `BlockFilesDamaged`, `OutOfOrder`, and `StoreLocked`, `StoreFailed` and the like.
         """
         self._appending = threading.Lock()
         self._index = _Index(0, array("Q"), array("Q"))
         self._quarantines: dict[int, list[int]] = {}
         self._certified = 0
-        self._log = SegmentLog(folder, segment_bytes=segment_bytes, on_record=self._note_record)
+        try:
+            self._log = SegmentLog(folder, segment_bytes=segment_bytes, on_record=self._note_record)
+        except LogCorrupt as damage:
+            raise BlockFilesDamaged(self.last_height, str(damage)) from damage
 
     @property
     def first_height(self) -> Height:
@@ -186,7 +208,7 @@ class BlockFiles:
             self._note(KIND_QUARANTINE, n, sequence)
 
     def read(self, n: Height) -> StoredBlock:
-        """The block decided at `n`. Raises `BlockMissing`, `LogCorrupt`."""
+        """The block decided at `n`. Raises `BlockMissing`, `BlockDamaged`."""
         index = self._index
         position = index.position(n)
         if position is None:
@@ -207,7 +229,7 @@ class BlockFiles:
         )
 
     def certificate(self, n: Height) -> Certificate | None:
-        """The certificate of exactly `n`, or None. Raises `LogCorrupt`."""
+        """The certificate of exactly `n`, or None. Raises `BlockDamaged`."""
         sequence = self._certificate_sequence(n)
         return None if sequence == _NONE else Certificate.decode(self._content(sequence, n))
 
@@ -251,6 +273,8 @@ class BlockFiles:
             return self._log.read(sequence)[_HEAD:]
         except KeyError:
             raise BlockMissing(n, self.first_height, self.last_height) from None
+        except LogCorrupt as damage:
+            raise BlockDamaged(n, str(damage)) from damage
 
     def _certificate_sequence(self, n: Height) -> int:
         index = self._index

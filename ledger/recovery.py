@@ -29,7 +29,7 @@ class LedgerDamaged(IntegrityError):
     """Block `n` is not what its hashes say; `part` names what does not hold."""
 
     code = "ledger_damaged"
-    hint = "delete the `ledger` folder to make it anew; damaged blocks need a backup"
+    hint = "stop the node, delete the folder `ledger`, start again: it is made anew from the blocks"
 
     def __init__(self, n: int, part: str) -> None:
         self.n = n
@@ -51,7 +51,7 @@ def roll_forward(store: LedgerStore, calls: CallRunner) -> Iterator[Height]:
 def verify_ledger(store: LedgerStore) -> Iterator[Height]:
     """Check every block from genesis to the newest executed one; yield its height when it holds.
 
-    Raises `LedgerDamaged`, `BlockDamaged`, `CertificateInvalid`, `LogCorrupt`, `StoreCorrupt`.
+    Raises `LedgerDamaged`, `BlockDamaged`, `CertificateInvalid`, `StoreCorrupt`.
     """
     history = HistoryTree()
     parent = store.executed_header(Height(0))

@@ -52,13 +52,14 @@ from consensus.messages import (
 from consensus.replica import Replica
 from consensus.verifier import AnySigned, Signed
 from ledger.block import null_digest
-from ledger.errors import IntegrityError, StorageError
+from ledger.errors import QiongError
 from ledger.genesis import Parameters
 from ledger.types import Digest, Height, TimeMs
 from node.bodies import Bodies, HeldBody, within_limits
 from node.body_collector import BodyCollector, BodyNotFound
 from node.censorship import CensorshipWatch
 from node.disk import Disk, DiskBatch
+from node.errors import in_words
 from node.execution_thread import ExecutionThread
 from node.frames import Lane
 from node.mempool import Mempool
@@ -176,16 +177,21 @@ class Driver:
                 await self._turn()
         except Exception as error:
             # Whatever it was, half a turn may be done: going on could contradict it.
-            log.exception("a turn failed")
             self.fail(error)
 
     def fail(self, error: Exception) -> None:
-        """End voting for good; called by any part that met storage trouble."""
+        """End voting for good; called by any part that met storage trouble. The first one counts.
+
+        A typed error is one line; only a bug of ours shows where it happened.
+        """
+        if self.ended.done():
+            return
         if self.halted is None:
-            self.halted = f"{getattr(error, 'code', 'error')}: {error}"
-        log.critical("stopped voting: %s", error)
-        if not self.ended.done():
-            self.ended.set_exception(error)
+            self.halted = in_words(error)
+        bug = None if isinstance(error, QiongError) else error
+        log.critical("stopped voting: %s", in_words(error), exc_info=bug)
+        log.debug("it happened here", exc_info=error)
+        self.ended.set_exception(error)
         for task in self._tasks:
             if task is not asyncio.current_task():
                 task.cancel()
@@ -362,12 +368,8 @@ class Driver:
     async def _executed(self, n: Height, result: asyncio.Future[tuple[Digest, TimeMs]]) -> None:
         try:
             header_hash, time_ms = await result
-        except (StorageError, IntegrityError) as error:
-            self.fail(error)
-            return
         except Exception as error:
-            # A worker that cannot say what the outcome is: nobody may guess (RunnerFault).
-            log.exception("execution of block %d failed", n)
+            # Also of a worker that cannot say what the outcome is: nobody may guess (RunnerFault).
             self.fail(error)
             return
         self.post(Executed(self.now(), n, header_hash, time_ms))

@@ -13,3 +13,10 @@ class Refused(QiongError):
     """The tool declines to go on and has changed nothing."""
 
     code = "refused"
+
+
+def in_words(error: Exception) -> str:
+    """What ended something, in one line: code, message, and the way out if there is one."""
+    code = getattr(error, "code", type(error).__name__)
+    hint = getattr(error, "hint", "")
+    return f"{code}: {error}" + (f" (hint: {hint})" if hint else "")

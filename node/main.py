@@ -1,10 +1,10 @@
 """Running one validator as a process: from its folder to a listening node, and back to rest.
 
-In order, and before anything is changed: settings, genesis against the expected hash, the folder's
-lock, the keys, a contract worker that can be locked down. Whatever is wrong with these raises a
-typed error, which the command line ends with (exit code 3 for a refusal). Then the ledger is opened
-and the engine recovers, listens and votes; the API follows. SIGTERM or SIGINT ends it in order: no
-new requests, no more votes, the disk at rest.
+In order, and before anything is changed: settings, genesis against the expected hash, free space,
+the folder's lock, the keys, a contract worker that can be locked down. Whatever is wrong with these
+raises a typed error, which the command line ends with (exit code 3 for a refusal). Then the ledger
+is opened and the engine recovers, listens and votes; the API follows. SIGTERM or SIGINT ends it in
+order: no new requests, no more votes, the disk at rest.
 
 A node that runs out of disk space stops by itself before the disk is full, because a write that
 fails half way is worth nothing; it says so and exits.
@@ -34,7 +34,7 @@ from node.api.app import make_app
 from node.api.context import ApiOptions
 from node.api.server import ApiServer
 from node.config import NodeConfig, load_config
-from node.errors import Refused
+from node.errors import Refused, in_words
 from node.home import Home, load_genesis
 from node.keyfile import Keyring
 from node.logs import set_up_logging
@@ -63,6 +63,22 @@ class NotInGenesis(Refused):
         self.organisation = organisation
         self.reason = reason
         super().__init__(f"{organisation}: {reason}")
+
+
+class DiskNearlyFull(Refused):
+    """Less space is free than this node wants to have before it writes anything."""
+
+    code = "disk_full"
+    hint = "free some space and start again; nothing acknowledged is lost"
+
+    def __init__(self, folder: Path, free: int, floor: int) -> None:
+        self.folder = folder
+        self.free = free
+        self.floor = floor
+        super().__init__(
+            f"{free} bytes are free on the disk of {folder}, and {floor} are the least "
+            "(disk.free_bytes_min)"
+        )
 
 
 class ObserverUnsupported(Refused):
@@ -102,6 +118,7 @@ def run(
         raise ObserverUnsupported
     genesis = load_genesis(place, config.expect_hash)
     _raise_file_limit()
+    check_free_space(place.root, config.free_bytes_min)
     with place.lock():
         unlocked = _unlock(place, genesis, config, passphrase_file)
         if insecure_contracts:
@@ -203,13 +220,18 @@ async def _told(event: asyncio.Event) -> None:
 async def _disk_full(folder: Path, floor: int) -> str:
     """Wait until less than `floor` bytes are free; say so."""
     while True:
-        free = free_bytes(folder)
-        if free < floor:
-            return (
-                f"only {free} bytes of disk are free and {floor} are the floor "
-                "(disk.free_bytes_min); nothing acknowledged is lost: free some space, start again"
-            )
+        try:
+            check_free_space(folder, floor)
+        except DiskNearlyFull as error:
+            return in_words(error)
         await asyncio.sleep(DISK_CHECK_SECONDS)
+
+
+def check_free_space(folder: Path, floor: int) -> None:
+    """Raise `DiskNearlyFull` if less than `floor` bytes are free on the disk of `folder`."""
+    free = free_bytes(folder)
+    if free < floor:
+        raise DiskNearlyFull(folder, free, floor)
 
 
 def _unlock(

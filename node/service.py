@@ -49,6 +49,7 @@ from node.body_collector import BodyCollector
 from node.censorship import CensorshipWatch
 from node.disk import Disk
 from node.driver import Driver, Parts
+from node.errors import in_words
 from node.evidence import Case
 from node.evidence_store import EvidenceStore
 from node.execution_thread import BlockRunner, ExecutionThread
@@ -243,7 +244,7 @@ class NodeService:
             # The API and the links stay up, for people to find out and mend.
             await asyncio.Event().wait()
         except Exception as error:
-            return f"{getattr(error, 'code', type(error).__name__)}: {error}"
+            return in_words(error)
         return None
 
     def _roll_forward(self) -> None:

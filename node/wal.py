@@ -18,6 +18,7 @@ from consensus.records import BodyRecord
 from ledger.block import Body
 from ledger.errors import IntegrityError, InvalidInput
 from ledger.storage import segments
+from ledger.storage.errors import LogCorrupt
 from ledger.storage.folder import Folder
 from ledger.storage.segments import SegmentLog
 from ledger.transaction import SignedTransaction
@@ -29,15 +30,17 @@ SEGMENT_BYTES: Final = 32 << 20
 
 
 class VoteDamaged(IntegrityError):
-    """A record of the write-ahead log whose frame holds and whose content does not."""
+    """The write-ahead log is not what we wrote: nobody knows any more what this key has signed."""
 
     code = "vote_damaged"
-    hint = "do not vote with this key again; restore the folder `wal` or rotate the key"
+    hint = (
+        "move the folder `wal` away (never put an older copy in its place) and start again: the "
+        "node then follows without voting, until its key is rotated"
+    )
 
-    def __init__(self, sequence: int, reason: str) -> None:
-        self.sequence = sequence
+    def __init__(self, reason: str) -> None:
         self.reason = reason
-        super().__init__(f"write-ahead log, record {sequence}: {reason}")
+        super().__init__(f"the write-ahead log of votes is damaged: {reason}")
 
 
 class VoteLog:
@@ -49,14 +52,17 @@ class VoteLog:
     ) -> None:
         """Read the log in `folder` back, cutting a torn tail.
 
-        Raises `LogCorrupt`, `VoteDamaged`, `StoreLocked` and other storage errors.
+        Raises `VoteDamaged`, `StoreLocked` and other storage errors.
         """
         self.recovered: list[records.Record] = []
         self.bodies: list[HeldBody] = []
         self._certified = certified
         self._segment_bytes = segment_bytes
         self._appended_bytes = 0
-        self._log = SegmentLog(folder, segment_bytes=segment_bytes, on_record=self._read)
+        try:
+            self._log = SegmentLog(folder, segment_bytes=segment_bytes, on_record=self._read)
+        except LogCorrupt as damage:
+            raise VoteDamaged(str(damage)) from damage
 
     @property
     def compaction_due(self) -> bool:
@@ -91,4 +97,4 @@ class VoteLog:
                 transactions = tuple(map(SignedTransaction.decode, content.transactions))
                 self.bodies.append(HeldBody(body, content.body, transactions))
         except InvalidInput as error:
-            raise VoteDamaged(record.sequence, str(error)) from error
+            raise VoteDamaged(f"record {record.sequence}: {error}") from error

@@ -66,7 +66,7 @@ class LogCorrupt(StorageError):
     """
 
     code = "log_corrupt"
-    hint = "keep the file for inspection; restore it from a backup or take the blocks from peers"
+    hint = "keep the folder for inspection; nothing in it is to be trusted from that byte on"
 
     def __init__(self, segment: str, offset: int, reason: str) -> None:
         self.segment = segment

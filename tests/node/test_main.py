@@ -13,7 +13,7 @@ from node.config import BadSetting
 from node.home import GenesisRefused, Home, HomeInUse, adopt_genesis, init_home
 from node.keyfile import KeyExposed, NoPassphrase, WrongPassphrase
 from node.logs import set_up_logging
-from node.main import NotInGenesis
+from node.main import DiskNearlyFull, NotInGenesis
 
 
 @pytest.fixture(autouse=True)
@@ -122,6 +122,31 @@ def test_a_folder_that_is_no_home(tmp_path: Path) -> None:
         main.run(tmp_path / "nothing")
     assert "node init" in refused.value.hint
     assert not (tmp_path / "nothing").exists()
+
+
+def test_too_little_space_is_found_before_anything_is_changed(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main, "free_bytes", lambda folder: 999)
+    before = content(home)
+    with pytest.raises(
+        DiskNearlyFull, match=r"999 bytes are free .* 1000 are the least"
+    ) as refused:
+        main.run(home.root, flags={"disk.free_bytes_min": "1000"})
+    assert "free some space" in refused.value.hint
+    assert content(home) == before
+
+
+async def test_the_floor_is_watched_while_the_node_runs(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = iter([1001, 1000, 999])
+    monkeypatch.setattr(main, "free_bytes", lambda folder: next(left))
+    monkeypatch.setattr(main, "DISK_CHECK_SECONDS", 0)
+    reason = await main._disk_full(home.root, 1000)
+    assert reason.startswith("disk_full: 999 bytes are free")
+    assert "hint: free some space" in reason
+    assert next(left, None) is None
 
 
 def test_logs_are_one_line_an_event(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from consensus.messages import OwnVoteQuery
 from consensus.records import Highest
 from ledger.block import null_digest
 from ledger.genesis import Parameters
-from ledger.storage.errors import StoreFailed
+from ledger.storage.errors import StoreFailed, StoreFull
 from ledger.types import Digest, Epoch, Height, TimeMs, View
 from node.bodies import Bodies
 from node.censorship import CensorshipWatch
@@ -69,6 +69,7 @@ class Recorder:
 
     def __init__(self, journal: list[str]) -> None:
         self.journal = journal
+        self.error: Exception | None = None
 
     def send(self, organisation: str, lane: Lane, frame: bytes) -> None:
         self.journal.append(f"send {organisation}")
@@ -79,7 +80,10 @@ class Recorder:
     def submit(self, n: Height, block: object) -> asyncio.Future[tuple[Digest, TimeMs]]:
         self.journal.append(f"execute {n}")
         done = asyncio.get_running_loop().create_future()
-        done.set_result((SOME_DIGEST, TimeMs(5)))
+        if self.error is not None:
+            done.set_exception(self.error)
+        else:
+            done.set_result((SOME_DIGEST, TimeMs(5)))
         return done
 
     def again(self, now_ms: int) -> None: ...
@@ -94,7 +98,7 @@ class Bench:
         self.journal: list[str] = []
         self.replica = ScriptedReplica()
         self.disk = SlowDisk(self.journal)
-        recorder = Recorder(self.journal)
+        self.execution = recorder = Recorder(self.journal)
         parameters = Parameters()
         mempool = Mempool(parameters)
         fakes: dict[str, Any] = {
@@ -204,6 +208,41 @@ async def test_a_failed_write_ends_voting_and_nothing_is_sent(
     for _ in idle_turns():
         await asyncio.sleep(0)
     assert bench.journal == ["write"]
+
+
+@pytest.mark.parametrize("where", ["write", "execution"])
+async def test_what_ended_voting_is_one_line_with_its_hint(
+    bench: Bench, where: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = StoreFull("wal/00000000000000000001.log")
+    if where == "write":
+        bench.disk.error = error
+    else:
+        bench.execution.error = error
+    bench.disk.finish.set()
+    bench.driver.start([NULL, Execute(Height(1), NULL.digest)], Height(0))
+    with pytest.raises(StoreFull):
+        await asyncio.wait_for(asyncio.shield(bench.driver.ended), 30)
+    said = (
+        "disk_full: no space left to write wal/00000000000000000001.log "
+        "(hint: free some space and start again; nothing acknowledged is lost)"
+    )
+    assert bench.driver.halted == said
+    [record] = [record for record in caplog.records if record.levelname == "CRITICAL"]
+    assert record.getMessage() == f"stopped voting: {said}"
+    assert record.exc_info is None, "no trace for what is not our bug"
+
+
+async def test_a_bug_shows_where_it_happened_and_the_first_end_counts(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bug = ValueError("a bug")
+    bench.driver.fail(bug)
+    bench.driver.fail(StoreFailed("wal", "Input/output error"))
+    assert bench.driver.halted == "ValueError: a bug"
+    [record] = [record for record in caplog.records if record.levelname == "CRITICAL"]
+    assert record.exc_info is not None
+    assert record.exc_info[1] is bug
 
 
 async def test_a_full_inbox_slows_the_links_down(

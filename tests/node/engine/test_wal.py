@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from consensus import records
 from consensus.records import Highest
 from ledger.block import Body
+from ledger.storage.folder import DiskFolder
 from ledger.storage.memory import MemoryFolder
 from ledger.storage.segments import SegmentLog
 from ledger.transaction import SignedTransaction
@@ -82,3 +84,74 @@ def test_a_record_that_says_nothing_stops_the_start() -> None:
     log.close()
     with pytest.raises(VoteDamaged):
         VoteLog(folder, Height(0))
+
+
+def test_every_flipped_bit_stops_the_start_and_names_the_way_out(tmp_path: Path) -> None:
+    log = VoteLog(DiskFolder(tmp_path), Height(0))
+    log.append(encoded(vote(1), vote(2), vote(3)))
+    log.close()
+    [path] = tmp_path.glob("*.log")
+    whole = path.read_bytes()
+    for position in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << position % 8
+        path.write_bytes(damaged)
+        with pytest.raises(VoteDamaged, match=path.name) as found:
+            VoteLog(DiskFolder(tmp_path), Height(0))
+        assert "move the folder `wal` away" in found.value.hint
+    path.write_bytes(whole)
+    assert VoteLog(DiskFolder(tmp_path), Height(0)).recovered == [vote(1), vote(2), vote(3)]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_power_loss_while_the_log_is_compacted_forgets_nothing(
+    seed: int, make_transaction: Make
+) -> None:
+    """At every step of a compaction, and with its beginning torn: the highest vote and the bodies
+    that are needed come back."""
+    needed = held(100, make_transaction())
+    begin = encoded(vote(99), needed.record())
+
+    class Power(Exception):
+        pass
+
+    class Failing(MemoryFolder):
+        """Loses power at the operation that `left` counts down to."""
+
+        left = -1
+
+        def _step(self) -> None:
+            self.left -= 1
+            if self.left == 0:
+                raise Power
+
+        def sync(self, name: str) -> None:
+            self._step()
+            super().sync(name)
+
+        def create(self, name: str, content: bytes) -> None:
+            self._step()
+            super().create(name, content)
+
+        def remove(self, name: str) -> None:
+            self._step()
+            super().remove(name)
+
+    steps = 0
+    while True:
+        steps += 1
+        folder = Failing()
+        log = VoteLog(folder, Height(0), segment_bytes=500)
+        log.append(begin)
+        for n in range(99):
+            log.append(encoded(vote(n)))
+        folder.left = steps
+        try:
+            log.compact(begin)
+        except Power:
+            survivor = VoteLog(folder.after_power_loss(random.Random(seed)), Height(50))
+            assert max(survivor.recovered, key=lambda record: record.n) == vote(99)
+            assert {item.digest for item in survivor.bodies} == {needed.digest}
+            continue
+        break
+    assert steps > 10, "each dropped segment is a step"
