@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from contracts.runner import WorkerRunner
@@ -53,19 +54,46 @@ class Report:
     unknown: int
     late: int
 
+    def figures(self) -> dict[str, int]:
+        """For one line of figures."""
+        return {
+            "blocks": max(self.heights.values()),
+            "transactions": self.transactions,
+            "acknowledged": self.acknowledged,
+            "failed": self.failed,
+            "expired": self.expired,
+            "unknown": self.unknown,
+            "late": self.late,
+        }
+
 
 @dataclass(frozen=True)
 class Chain:
-    """A validator's ledger as read from its folder; position n of `hashes` is header n's hash."""
+    """A validator's ledger as read from its folder.
+
+    Position n of `hashes` is header n's hash, of `ids` the transactions executed in block n.
+    """
 
     name: str
     hashes: Sequence[Digest]
-    executed: Mapping[Digest, int]
-    """The height of every executed transaction."""
+    ids: Sequence[Sequence[Digest]]
 
     @property
     def height(self) -> int:
         return len(self.hashes) - 1
+
+    @cached_property
+    def executed(self) -> Mapping[Digest, int]:
+        """The height of every executed transaction. Raises `Violation` if it has two."""
+        places: dict[Digest, int] = {}
+        for n, ids in enumerate(self.ids):
+            for tx_id in ids:
+                if tx_id in places:
+                    raise Violation(
+                        f"{self.name} executed {tx_id.hex()} at {places[tx_id]} and again at {n}"
+                    )
+                places[tx_id] = n
+        return places
 
 
 def check(
@@ -96,24 +124,27 @@ def check(
     )
 
 
+def judge(cluster: Cluster, *histories: History) -> Report:
+    """Nobody of an honest cluster may hold evidence against another; stop it and `check` it."""
+    evidence = cluster.evidence()
+    if evidence:
+        raise Violation(f"evidence against the honest: {evidence}")
+    cluster.kill_all()
+    return check(cluster, histories)
+
+
 def read_chain(name: str, home: Path, genesis: Genesis) -> Chain:
     """Open a stopped validator's ledger and check it in itself."""
     hashes: list[Digest] = []
-    executed: dict[Digest, int] = {}
+    ids: list[list[Digest]] = []
     try:
         with closing(LedgerStore.open(home, genesis)) as store:
             for n in verify_ledger(store):
                 hashes.append(store.executed_header(n).hash)
-                for result in store.executed_results(n):
-                    tx_id = result.receipt.tx_id
-                    if tx_id in executed:
-                        raise Violation(
-                            f"{name} executed {tx_id.hex()} at {executed[tx_id]} and again at {n}"
-                        )
-                    executed[tx_id] = n
+                ids.append([result.receipt.tx_id for result in store.executed_results(n)])
     except QiongError as error:
         raise Violation(f"the ledger of {name} does not hold: {error}") from error
-    return Chain(name, hashes, executed)
+    return Chain(name, hashes, ids)
 
 
 def check_agreement(chains: Sequence[Chain]) -> None:

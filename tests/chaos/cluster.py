@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from devnet import founding, process
 from devnet.manifest import Manifest, ValidatorEntry
 from devnet.network import get
-from ledger.genesis import Genesis
+from ledger.genesis import Genesis, Parameters
 from ledger.types import Digest
 from node.home import Home, load_genesis
 from tests.chaos.proxy import Links, Target
@@ -39,6 +39,7 @@ START_SECONDS_MAX: Final = 60
 
 END_SECONDS_MAX: Final = 20
 POLL_SECONDS: Final = 0.05
+WINDOW: Final = Parameters().window
 HTTP_SECONDS_MAX: Final = 3
 
 
@@ -252,6 +253,28 @@ class Cluster:
                 f"{name} reaches height {height}",
                 seconds,
             )
+
+    def votes(self, name: str) -> bool:
+        """Whether it votes and is in step: its height within a window of the highest one."""
+        said = self.statuses()
+        mine = said.get(name)
+        if mine is None or mine["observer"] or mine["syncing"] or mine["halted"]:
+            return False
+        return mine["height"] + WINDOW >= max(status["height"] for status in said.values())
+
+    def wait_voting(self, *names: str, seconds: float = 60) -> None:
+        """Wait until each of `names` (all that run if none is given) votes and is in step."""
+        for name in names or self.running():
+            self.until(lambda name=name: self.votes(name), f"{name} votes", seconds)
+
+    def evidence(self) -> list[dict[str, Any]]:
+        """What those that run hold against anyone."""
+        found: list[dict[str, Any]] = []
+        for name in self.running():
+            code, answer = self.get(name, "/v1/evidence")
+            assert code == 200, f"{name} answers {code} to /v1/evidence"
+            found += answer["items"]
+        return found
 
     def wait_agreed(self, seconds: float = 60) -> int:
         """Wait until all that run report one height and hash, and return that height."""

@@ -40,7 +40,8 @@ ANSWER_SECONDS_MAX: Final = 25.0
 
 CONNECT_SECONDS_MAX: Final = 2.0
 RETRY_SECONDS: Final = 0.1
-"""Wait before the same bytes are offered to the next node."""
+RETRY_SECONDS_MAX: Final = 0.8
+"""First and longest wait before the same bytes are offered to the next node."""
 
 STOP_SECONDS_MAX: Final = 30.0
 """What transactions under way get at the end to have an outcome."""
@@ -256,7 +257,7 @@ class Load:
             answer = await offer(session, self._urls[name], signed.raw)
             if answer is not None and _note(operation, name, *answer):
                 return
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(min(RETRY_SECONDS * 2**attempt, RETRY_SECONDS_MAX))
 
 
 async def offer(
