@@ -11,6 +11,7 @@ import click
 from cli import output
 from cli.client import Client
 from cli.settings import Settings, common_options, json_option
+from cli.why import why_command
 from ledger.genesis import CLASSES
 from node.home import Home, init_home
 from node.keyfile import PASSPHRASE_NAME, read_passphrase, write_passphrase
@@ -21,6 +22,9 @@ DEFAULT_HOME = "./qiong-node"
 @click.group("node")
 def node_group() -> None:
     """Found, run and look at one validator."""
+
+
+node_group.add_command(why_command)
 
 
 @node_group.command("init")
