@@ -19,6 +19,7 @@ from node.api import (
     routes_proofs,
     routes_state,
     routes_transactions,
+    routes_why,
 )
 from node.api.buckets import TokenBuckets
 from node.api.context import API, READERS, Api, ApiOptions, Engine, Route
@@ -46,6 +47,7 @@ async def docs(request: web.Request) -> web.Response:
 ROUTES: Final[tuple[Route, ...]] = (
     *routes_node.ROUTES,
     *routes_chain.ROUTES,
+    *routes_why.ROUTES,
     *routes_transactions.ROUTES,
     *routes_state.ROUTES,
     *routes_proofs.ROUTES,

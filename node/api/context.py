@@ -34,6 +34,7 @@ from node.api.buckets import TokenBuckets
 from node.api.wire import JSON, MSGPACK
 from node.evidence import Case
 from node.metrics import Metrics
+from node.standing import Standing
 
 READERS: Final = 2
 """Threads for reads; the interpreter runs one at a time anyway, and consensus comes first."""
@@ -57,6 +58,8 @@ class Engine(Protocol):
     def ready(self) -> Readiness: ...
 
     def status(self) -> NodeStatus: ...
+
+    def standing(self) -> Standing: ...
 
     async def submit(self, raw_transactions: Sequence[bytes]) -> list[Admission]: ...
 
