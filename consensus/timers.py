@@ -1,7 +1,7 @@
 """The tick: time-outs, STATUS, and saying again what may have been lost.
 
 One timer. It runs while something is owed: a waiting transaction, a height in flight, a view
-change. When it expires the replica goes on working and sends SUSPECT each tick; only a quorum of
+change, an empty block after the idle period. When it expires the replica goes on working and sends SUSPECT each tick; only a quorum of
 those moves anyone. The time-out doubles with each failed view to 8 s, then once in 2n views, so a
 row of f faulty primaries cannot push it to hours, and progress or regained contact resets it.
 """
@@ -73,15 +73,15 @@ def _timer(s: State, waiting: bool) -> None:
         # Our own worker is the slow one.
         s.timer_ms = TimeMs(s.timer_ms + s.clock_ms - s.last_tick_ms)
         return
-    owed = waiting or bool(s.safety.accepted) or s.executed > s.h or bool(s.decided)
+    idle = s.clock_ms - s.last_block_ms >= s.config.idle_block_ms
+    owed = waiting or idle or bool(s.safety.accepted) or s.executed > s.h or bool(s.decided)
     if not owed and not s.safety.in_view_change and s.ready:
         s.timer_ms = s.clock_ms
-    limit = timeout_ms(s)
-    quiet = s.clock_ms - s.last_block_ms >= s.config.idle_block_ms + limit
     if s.nondeterminism is not None:
         return
+    expired = s.clock_ms - s.timer_ms >= timeout_ms(s)
     others = [name for name, _ in view_change.active_suspects(s) if name != s.me]
-    if quiet or s.clock_ms - s.timer_ms >= limit or len(others) >= s.weak:
+    if expired or len(others) >= s.weak:
         view_change.suspect(s, REASON_TIMEOUT)
 
 

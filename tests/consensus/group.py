@@ -49,6 +49,7 @@ from consensus.new_view import content
 from consensus.records import Record
 from consensus.replica import Replica
 from consensus.verifier import AnySigned, Domain, Signed, Verifier, sign
+from consensus.view_change import active_suspects
 from ledger.block import Body, null_digest
 from ledger.certificate import Certificate, checkpoint_bytes
 from ledger.hashing import sha256
@@ -235,13 +236,12 @@ class Solo:
             bodies={d: n for d, n in self.bodies.items() if n > certified},
             header=self.headers.get,
         )
-        again = Solo.__new__(Solo)
         config = {
             field: getattr(self.config, field)
             for field in self.config.__dataclass_fields__
             if field not in ("domain", "me")
         }
-        again.__init__(  # type: ignore[misc]
+        again = Solo(
             self.group,
             self.name,
             begun=False,
@@ -326,6 +326,11 @@ class Solo:
             effects += self.hear(view=view)
             effects += self.tick(waiting=waiting)
         return effects
+
+    @property
+    def suspects(self) -> list[str]:
+        """Whose SUSPECTs count now, against the present view."""
+        return [name for name, _ in active_suspects(self.replica._state)]
 
     def suspect(self, *names: str, view: int = 0, h: int = 0) -> list[Effect]:
         message = Suspect(View(view), Height(h), 1)

@@ -100,7 +100,7 @@ def test_a_height_that_is_not_certified_for_many_views_takes_no_more_room() -> N
         max_size=80,
     )
 )
-def test_memory_is_bounded_and_no_signer_counts_for_two_values(votes: list[tuple]) -> None:  # type: ignore[type-arg]
+def test_memory_is_bounded_and_no_signer_counts_for_two_values(votes: list[tuple]) -> None:
     log, own_view, most = VoteLog(), 0, 0
     for signer, view, n, d, kind, step in votes:
         own_view += step

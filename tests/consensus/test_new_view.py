@@ -61,7 +61,7 @@ def read(raw: list[tuple[int, dict[int, tuple[int, bytes]]]]) -> list[ViewChange
     changes = []
     for stable, certificates in raw:
         prepared = tuple(
-            PreparedCertificate(Height(stable + step), View(view), d, ())  # type: ignore[arg-type]
+            PreparedCertificate(Height(stable + step), View(view), d, ())
             for step, (view, d) in sorted(certificates.items())
         )
         certificate = GROUP.certificate(stable) if stable else None

@@ -232,9 +232,9 @@ def restored(records: list[Record], name: str = ME, h: int = 0) -> Safety:
         elif isinstance(record, PrePrepared | Prepared):
             safety.restore_vote(record)
         elif isinstance(record, ViewChanged):
-            safety.restore_view_change(GROUP.verifier.verify(record.message))  # type: ignore[arg-type]
+            safety.restore_view_change(GROUP.verifier.verify(record.message))
         elif isinstance(record, NewViewTaken):
-            enter(safety, GROUP.verifier.verify(record.message))  # type: ignore[arg-type]
+            enter(safety, GROUP.verifier.verify(record.message))
     safety.sign_again()
     return safety
 
@@ -262,7 +262,7 @@ class Machine:
     def note(self, ruling: object) -> None:
         if ruling is None:
             return
-        record, vote = ruling.record, ruling.vote.message  # type: ignore[attr-defined]
+        record, vote = ruling.record, ruling.vote.message
         if record is not None:
             self.log.append(record)
         if isinstance(vote, PrePrepare | Prepare | Commit):
@@ -309,7 +309,7 @@ class Machine:
             assert self.safety.prepared == before.prepared
             assert self.safety.accepted == before.accepted
 
-    def certificate(self):  # type: ignore[no-untyped-def]
+    def certificate(self):
         return GROUP.certificate(self.safety.h) if self.safety.h else None
 
 

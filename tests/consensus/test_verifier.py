@@ -91,7 +91,7 @@ def change(*prepared: PreparedCertificate, stable: int = 0, view: int = 5) -> Si
     return GROUP.view_change("org-01", view, stable, prepared)
 
 
-def with_certificate(certificate: Certificate | None, n: int = 2, d: Digest | None = None):  # type: ignore[no-untyped-def]
+def with_certificate(certificate: Certificate | None, n: int = 2, d: Digest | None = None):
     message = ViewChange(View(5), Height(n), d or header(n), certificate, ())
     return GROUP.sign("org-01", message)
 
