@@ -122,12 +122,20 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class ViewEntered:
-    """For the log and metrics: we started a view change to `view`, or took part in `view`."""
+    """For the log and metrics: we started a view change to `view`, or took part in `view`.
+
+    `left` is where we were (`view` itself if the change to it had begun before). `by` names the
+    validators that made us leave, each with its own reason in words; `blockless_ms` is for how long
+    no block had been executed.
+    """
 
     view: View
     primary: str
     in_view_change: bool
     reason: str
+    left: View
+    by: tuple[tuple[str, str], ...]
+    blockless_ms: int
 
 
 Effect: TypeAlias = (

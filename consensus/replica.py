@@ -79,7 +79,9 @@ class PeerStatus:
 class ReplicaStatus:
     """A snapshot for the API, metrics and logs; `peers` by organisation.
 
-    `observer` is None for a replica that votes, else why it does not; `nondeterminism` is the
+    `view_changes` counts all since the start, `failed_views` those in a row that came to nothing;
+    `suspicions` are who wants to leave the view, and why in words. `observer` is None for a replica
+    that votes, else why it does not; `nondeterminism` is the
     height whose headers differ with none certified, if there is one.
     """
 
@@ -91,7 +93,7 @@ class ReplicaStatus:
     appended: Height
     view_changes: int
     failed_views: int
-    suspects: tuple[str, ...]
+    suspicions: tuple[tuple[str, str], ...]
     missing: Digest | None
     observer: str | None
     halted: Alarm | None
@@ -236,7 +238,7 @@ class Replica:
             appended=s.appended,
             view_changes=s.view_changes,
             failed_views=s.failed_views,
-            suspects=tuple(organisation for organisation, _ in view_change.active_suspects(s)),
+            suspicions=view_change.suspicions(s),
             missing=normal.missing_body(s),
             observer=s.observer,
             halted=s.halted,

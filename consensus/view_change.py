@@ -41,17 +41,22 @@ HEARD_MS: Final = 10_000
 """A primary not heard from for this long is skipped by planned rotation."""
 
 REASONS: Final = {
-    REASON_TIMEOUT: "no progress in time",
     REASON_EQUIVOCATION: "the primary contradicted itself",
     REASON_CENSORSHIP: "the primary passed over an organisation",
+    REASON_TIMEOUT: "no progress in time",
     REASON_JOINED: "others suspect the primary",
 }
+"""The most telling first."""
 
 
-def start(s: State, view: View, reason: str) -> None:
-    """Change to `view`. A replica that must not vote stays where it is and follows."""
+def start(s: State, view: View, reason: str, by: tuple[tuple[str, str], ...] = ()) -> None:
+    """Change to `view`. A replica that must not vote stays where it is and follows.
+
+    `by` says who made us (see `ViewEntered`).
+    """
     if s.observer is not None:
         return
+    left, blockless_ms = s.view, s.clock_ms - s.last_block_ms
     ruling = s.safety.leave(view, s.h_hash, s.certificate)
     if ruling is None:
         return
@@ -60,7 +65,7 @@ def start(s: State, view: View, reason: str) -> None:
     s.view_changes += 1
     s.persist(ruling.record)
     s.broadcast(ruling.vote)
-    s.out.append(ViewEntered(view, s.primary(), True, reason))
+    s.out.append(ViewEntered(view, s.primary(), True, reason, left, by, blockless_ms))
     lead_if_due(s)
 
 
@@ -82,18 +87,17 @@ def on_view_change(s: State, vote: Signed[ViewChange]) -> None:
 
 def _join(s: State) -> None:
     """Follow f+1 others to the (f+1)-th highest of their views: at least one is honest."""
-    views = sorted(
-        (
-            peer.view_change.message.view
-            for peer in s.peers.values()
-            if peer.view_change is not None and peer.view_change.message.view > s.view
-        ),
-        reverse=True,
-    )
-    if len(views) >= s.weak:
+    ahead = {
+        organisation: peer.view_change.message.view
+        for organisation, peer in s.peers.items()
+        if peer.view_change is not None and peer.view_change.message.view > s.view
+    }
+    if len(ahead) >= s.weak:
         if s.safety.in_view_change:
             s.failed_views += 1
-        start(s, views[s.weak - 1], f"{len(views)} others changed view")
+        by = tuple((organisation, f"left for view {view}") for organisation, view in ahead.items())
+        view = sorted(ahead.values(), reverse=True)[s.weak - 1]
+        start(s, view, "others left the view", by)
 
 
 def lead_if_due(s: State) -> None:
@@ -119,7 +123,7 @@ def lead_if_due(s: State) -> None:
     if ruling is not None:
         s.persist(ruling.record)
         s.broadcast(ruling.vote)
-        _entered(s, due)
+        _entered(s, due, s.view)
 
 
 def on_new_view(s: State, vote: Signed[NewView]) -> None:
@@ -132,19 +136,22 @@ def on_new_view(s: State, vote: Signed[NewView]) -> None:
     due = content(change.message for change in vote.message.view_changes)
     if due.lo_certificate is not None:
         checkpoints.certify(s, due.lo_certificate)
+    left = s.view
     ruling = s.safety.enter(vote, due)
     if ruling is not None:
         s.persist(ruling.record)
-        _entered(s, due)
+        _entered(s, due, left)
 
 
-def _entered(s: State, due: NewViewContent) -> None:
+def _entered(s: State, due: NewViewContent, left: View) -> None:
     s.checking.clear()
     s.view_lo = due.lo
     s.view_lo_time_ms = None
     s.ready = False
     s.timer_ms = s.clock_ms
-    s.out.append(ViewEntered(s.view, s.primary(), False, f"new view from height {due.lo}"))
+    blockless_ms = s.clock_ms - s.last_block_ms
+    reason = f"new view from height {due.lo}"
+    s.out.append(ViewEntered(s.view, s.primary(), False, reason, left, (), blockless_ms))
     ready_if_reached(s)
 
 
@@ -199,6 +206,14 @@ def active_suspects(s: State) -> list[tuple[str, Suspect]]:
     ]
 
 
+def suspicions(s: State) -> tuple[tuple[str, str], ...]:
+    """Who wants to leave the present view, and why in words."""
+    return tuple(
+        (organisation, REASONS.get(suspect.reason, "no reason given"))
+        for organisation, suspect in active_suspects(s)
+    )
+
+
 def suspect(s: State, reason: int) -> None:
     """Tell everyone that we want to leave the view; keep working in it."""
     if s.observer is not None:
@@ -214,8 +229,10 @@ def count_suspects(s: State) -> None:
     active = active_suspects(s)
     if len(active) >= s.quorum:
         s.failed_views += 1
-        reason = min(suspect.reason for _, suspect in active)
-        start(s, View(s.view + 1), REASONS.get(reason, REASONS[REASON_TIMEOUT]))
+        by = suspicions(s)
+        told = [reason for _, reason in by]
+        gravest = next((reason for reason in REASONS.values() if reason in told), told[0])
+        start(s, View(s.view + 1), gravest, by)
     elif len(active) >= s.weak and all(organisation != s.me for organisation, _ in active):
         suspect(s, REASON_JOINED)
 
