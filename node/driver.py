@@ -74,6 +74,8 @@ TURN_EVENTS_MAX: Final = 512
 INBOX_EVENTS_MAX: Final = 8_192
 """Where links are read more slowly; some seconds of votes of 32 validators."""
 
+WAY_OUT: Final = "`qiong node why` explains it and names the way out"
+
 
 class Links(Protocol):
     """What the driver needs of `node.transport`."""
@@ -426,9 +428,10 @@ class Driver:
         self._parts.censorship.new_primary()
 
     def _alarm(self, alarm: Alarm) -> None:
-        log.critical("alarm %s at height %d: %s", alarm.kind.value, alarm.n, alarm.detail)
+        detail = f"{alarm.detail} (hint: {WAY_OUT})"
+        log.critical("alarm %s at height %d: %s", alarm.kind.value, alarm.n, detail)
         if alarm.kind is not AlarmKind.NONDETERMINISM:
-            self.halted = f"{alarm.kind.value}: {alarm.detail}"
+            self.halted = f"{alarm.kind.value}: {detail}"
         self._parts.watcher.alarm(alarm)
 
     def _spawn(self, work: object, name: str) -> None:
