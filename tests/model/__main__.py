@@ -1,0 +1,1 @@
+"""`python -m tests.model`: search one scope and tell what was seen."""
