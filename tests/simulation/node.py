@@ -1,18 +1,19 @@
-"""One simulated validator: a replica, its fake disk, and a driver with the real one's rules.
+"""One simulated validator: a replica, its disk, and a driver with the real one's rules.
 
-The driver here does what `consensus.effects` asks: the durable half of a turn first, then the
-rest. A crash may come between any two effects; what was durable stays, in order, up to there.
+A turn takes every event that waits, writes what is durable, and only then speaks (see
+`consensus.effects` and `node.driver`). While the disk works, events wait. A crash may come
+between any two effects; what a torn turn leaves is in `tests.simulation.disk`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 from consensus import records
-from consensus.config import Config, HeaderSummary, LedgerHead
+from consensus.config import HeaderSummary, LedgerHead
 from consensus.effects import (
-    DURABLE,
     Alarm,
     AlarmKind,
     AppendDecided,
@@ -27,27 +28,12 @@ from consensus.effects import (
     Send,
     ViewEntered,
 )
-from consensus.events import (
-    BlocksFetched,
-    BodyArrived,
-    BodyChecked,
-    Event,
-    Executed,
-    FetchedBlock,
-    OwnVoteAnswered,
-    OwnVoteAsked,
-    Propose,
-    Received,
-    Tick,
-)
+from consensus.events import Censored, Event, Executed, Propose, Tick
 from consensus.messages import (
     Checkpoint,
     Commit,
-    FetchBlocks,
     FetchBody,
     NewView,
-    OwnVote,
-    OwnVoteQuery,
     Prepare,
     PrePrepare,
     SignedMessage,
@@ -58,79 +44,84 @@ from consensus.replica import Replica
 from consensus.verifier import Signed
 from ledger.block import Body, null_digest
 from ledger.certificate import Certificate
-from ledger.errors import QiongError
+from ledger.errors import IntegrityError
 from ledger.types import Digest, Height, TimeMs
-from tests.simulation.world import Block, World, block_after, header_hash
+from tests.simulation.chain import BATCH, Proposed, Relayed
+from tests.simulation.disk import Disk, message_of
+from tests.simulation.intake import Intake
+from tests.simulation.pool import Pool
 
-BATCH = 8
-FETCH_BLOCKS = 16
-WAL_LENGTH_MAX = 400
-"""Records after which the log is compacted, as the real driver drops old segments."""
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+TURN_EVENTS_MAX: Final = 512
+WAIT_MS: Final = 20
+"""How long a transaction waits for company while another body is in flight."""
+
+IDLE_MS: Final = 10_000
 
 
 @dataclass
-class Disk:
-    """What survives a crash."""
+class Turn:
+    """The effects of one turn, as the driver sorts them."""
 
-    wal: list[records.Record] = field(default_factory=list)
-    wal_bodies: dict[Digest, tuple[Height, Body]] = field(default_factory=dict)
-    decided: dict[Height, tuple[Digest, Body | None]] = field(default_factory=dict)
-    blocks: dict[Height, Block] = field(default_factory=dict)
-    certificates: dict[Height, Certificate] = field(default_factory=dict)
-    compacted: int = 0
+    records: list[records.Record] = field(default_factory=list)
+    blocks: list[AppendDecided] = field(default_factory=list)
+    rest: list[Effect] = field(default_factory=list)
 
-
-@dataclass(frozen=True)
-class Proposed:
-    """A PRE-PREPARE's frame with its body beside it."""
-
-    data: bytes
-    body: Body | None
-
-
-@dataclass(frozen=True)
-class BlocksAnswer:
-    blocks: tuple[Block, ...]
-    certificates: Mapping[Height, Certificate]
-
-
-@dataclass(frozen=True)
-class BodyAnswer:
-    body: Body
-
-
-@dataclass(frozen=True)
-class OwnVoteAnswer:
-    vote: bytes | None
+    @property
+    def durable(self) -> int:
+        return len(self.records) + len(self.blocks)
 
 
 class Node:
     """A validator that follows the protocol."""
 
-    def __init__(self, world: World, name: str, config: Config | None = None) -> None:
+    def __init__(self, world: World, name: str, disk: Disk | None = None) -> None:
         self.world = world
         self.name = name
-        self.config = config or Config(world.domain, name)
-        self.disk = Disk()
-        self.replica: Replica | None = None
-        self.generation = 0
+        self.disk = disk or Disk()
+        self.replica: Any = None
+        self.refused: IntegrityError | None = None
+        """Why it does not start any more: its log is damaged."""
         self.crash_chance = 0.0
+        """Of a crash in any one turn."""
+        self.crash_plan: dict[int, int] = {}
+        """Turn number -> how many of its effects happen before the crash."""
+        self.turns = 0
         self.clock_offset = 0
+        self.clock_drift = 0.0
+        self.disk_ms = 0
         self.execution_ms = 3
+        self.check_ms = 0
+        self.rolls_forward = True
+        """Executes what was decided before the replica starts, as the real node does."""
         self.paused = False
         self.wrong_from: Height | None = None
         """From this height on, execution gives another header here."""
+        self.lost_log = False
         self.alarms: list[Alarm] = []
         self.evidence: list[Evidence] = []
-        self.entered: list[ViewEntered] = []
-        self.bodies: dict[Digest, Body] = {}
-        self.executing: list[tuple[Height, Digest]] = []
-        self.done: dict[Digest, None] = {}
-        self.proposed: dict[Height, tuple[Digest, ...]] = {}
-        self.last_block_at = 0
+        self.entered: list[tuple[int, ViewEntered]] = []
+        self._entered_at: list[Height] = []
+        self._generation = 0
+        self._forget_memory()
         world.nodes[name].append(self)
 
-    # --- life ---
+    def _forget_memory(self) -> None:
+        self.inbox: deque[Event] = deque()
+        self.frames: list[tuple[str, object]] = []
+        """What came while paused."""
+        self.pool = Pool()
+        self.intake = Intake(self)
+        self.executing: deque[tuple[Height, Digest]] = deque()
+        self._writing: Turn | None = None
+        self._last_block_at = self.world.now
+        self._wake_at: int | None = None
+
+    @property
+    def ledger(self) -> Any:
+        return self.disk.ledger
 
     @property
     def alive(self) -> bool:
@@ -138,315 +129,418 @@ class Node:
 
     @property
     def now_ms(self) -> TimeMs:
-        return TimeMs(self.world.wall_ms + self.clock_offset)
+        drift = int(self.world.now * self.clock_drift)
+        return TimeMs(self.world.wall_ms + self.clock_offset + drift)
+
+    @property
+    def views_since_certified(self) -> int:
+        """Views entered since the heights in hand could be proposed."""
+        oldest = self.replica.status.certified - 2 * self.world.domain.window
+        return sum(h >= oldest for h in self._entered_at)
+
+    # --- life ---
 
     def start(self) -> None:
-        """Boot from what the disk holds."""
-        if self.alive:
+        """Boot from what the disk holds. A damaged log ends it: it says so and does not vote."""
+        if self.alive or self.refused is not None:
             return
-        self.generation += 1
-        disk = self.disk
-        executed = max(disk.blocks, default=Height(0))
-        certified = max((n for n in disk.certificates if n <= executed), default=Height(0))
-        for n in [n for n in disk.certificates if n > executed]:
-            del disk.certificates[n]
-        head = LedgerHead(
+        self._generation += 1
+        self._forget_memory()
+        try:
+            votes, bodies = self.disk.reopen()
+        except IntegrityError as error:
+            self.refused = error
+            return
+        if self.rolls_forward:
+            while (n := Height(self.ledger.executed + 1)) in self.ledger.decided:
+                self._execute(n)
+        for body in bodies:
+            self.intake.hold(body)
+        self.replica = Replica(self.world.config(self.name), self.world.keys.signer(self.name))
+        head = self._head(bodies)
+        self._carry_out(self.replica.recover(self.now_ms, votes, head, self.world.verifier))
+        if self.replica is not None:
+            first = self.world.random.randint(1, 250)
+            self.world.after(first, self._tick, self._generation)
+
+    def _head(self, bodies: list[Body]) -> LedgerHead:
+        ledger = self.ledger
+        certified = ledger.certified
+        appended = sorted(n for n in ledger.decided if n > ledger.executed)
+        return LedgerHead(
             certified=certified,
-            certificate=disk.certificates.get(certified),
-            executed=executed,
-            appended=tuple((n, disk.decided[n][0]) for n in sorted(disk.decided) if n > executed),
-            bodies={digest: n for digest, (n, _) in disk.wal_bodies.items()},
+            certificate=ledger.certificates.get(certified),
+            executed=ledger.executed,
+            appended=tuple((n, ledger.decided[n][0]) for n in appended),
+            bodies={body.digest: body.n for body in bodies},
             header=self._header,
         )
-        self.bodies = {digest: body for digest, (_, body) in disk.wal_bodies.items()}
-        self.executing = []
-        self.proposed = {}
-        self.last_block_at = self.world.now
-        self.replica = Replica(self.config, self.world.keys.signer(self.name))
-        wal = [records.decode(records.encode(record)) for record in disk.wal]
-        self._carry_out(self.replica.recover(self.now_ms, wal, head, self.world.verifier))
-        self.world.after(self.world.random.randint(1, 250), self._tick, self.generation)
 
     def _header(self, n: Height) -> HeaderSummary | None:
-        block = self.disk.blocks.get(n)
-        return None if block is None else HeaderSummary(self._hash(block), block.time_ms)
+        block = self.ledger.blocks.get(n)
+        return None if block is None else HeaderSummary(self.header_hash(n), block.time_ms)
 
-    def _hash(self, block: Block) -> Digest:
-        if self.wrong_from is not None and block.n >= self.wrong_from:
-            return header_hash(block.n, block.d, block.parent, TimeMs(block.time_ms + 7))
-        return block.hash
+    def header_hash(self, n: Height) -> Digest:
+        """The hash of our own header `n`, which a node that executes differently gets wrong."""
+        block_hash: Digest = self.ledger.blocks[n].hash
+        if self.wrong_from is not None and n >= self.wrong_from:
+            return Digest(bytes(32 - len(self.name)) + self.name.encode())
+        return block_hash
 
-    def crash(self) -> None:
-        if self.alive:
-            self.world.totals.crashes += 1
-            self.replica = None
-            self.generation += 1
+    def crash(self, *, power: bool = False) -> None:
+        """The process ends. With `power`, what was not synced goes as well."""
+        if not self.alive:
+            return
+        self.world.totals.crashes += 1
+        self.replica = None
+        self._generation += 1
+        if self._writing is not None:
+            self._tear(self._writing, self.world.random.randint(0, self._writing.durable))
+        if power:
+            self.ledger.lose(self.world.random.randint(0, len(self.ledger.loose)))
+
+    def lose_log(self) -> None:
+        """Its log of votes is deleted while it is down. It must not vote with its key again."""
+        self.crash()
+        self.disk.log.delete()
+        self.lost_log = True
+
+    def pause(self) -> None:
+        """SIGSTOP: what comes waits in the links' buffers."""
+        self.paused = True
+
+    def resume(self) -> None:
+        self.paused = False
+        frames, self.frames = self.frames, []
+        for sender, frame in frames:
+            self.on_frame(sender, frame)
+        self._go_on()
 
     def _tick(self, generation: int) -> None:
-        if generation != self.generation:
+        if generation != self._generation:
             return
         self.world.after(250, self._tick, generation)
-        if not self.paused:
-            self.step(Tick(self.now_ms, self.waiting()))
+        if self.paused:
+            return
+        late = self.pool.late(self.now_ms)
+        if late:
+            self.relay(late)
+        self.intake.ask_again()
+        self.world.checker.bounded(self)
+        self.post(Tick(self.now_ms, waiting=bool(self.pool.waiting)))
+        for organisation in self.pool.passed_over(self.now_ms):
+            self.post(Censored(self.now_ms, organisation))
 
-    def waiting(self) -> bool:
-        return len(self.done) < len(self.world.transactions)
+    # --- transactions ---
+
+    def take_transactions(
+        self, transactions: tuple[tuple[Digest, str], ...], *, relay: bool
+    ) -> None:
+        """From a client (`relay`: pass them on) or from a peer."""
+        if not self.alive or self.paused:
+            return
+        fresh = [
+            (transaction, sender)
+            for transaction, sender in transactions
+            if transaction not in self.ledger.executed_in
+            and self.pool.add(transaction, sender, self.now_ms)
+        ]
+        if relay and fresh:
+            self.relay(tuple(fresh))
+        if fresh:
+            self._go_on()
+
+    def relay(self, transactions: tuple[tuple[Digest, str], ...]) -> None:
+        frame = Relayed(transactions)
+        for name in self.world.others[self.name]:
+            self.world.deliver(self.name, name, frame)
 
     # --- the turn ---
 
-    def step(self, event: Event) -> None:
-        if self.replica is None:
-            return
-        self._carry_out(self.replica.step(event))
+    def post(self, event: Event) -> None:
         if self.replica is not None:
-            self._propose()
+            self.inbox.append(event)
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Turn after turn, until nothing waits or the disk is at work."""
+        while self.replica is not None and self._writing is None and not self.paused:
+            effects: list[Effect] = []
+            for _ in range(min(len(self.inbox), TURN_EVENTS_MAX)):
+                effects += self._step(self.inbox.popleft())
+            effects += self._propose_if_due()
+            if effects:
+                self._carry_out(effects)
+            elif not self.inbox:
+                return
+
+    def _step(self, event: Event) -> list[Effect]:
+        effects: list[Effect] = self.replica.step(event)
+        for effect in effects:
+            if isinstance(effect, ViewEntered) and not effect.in_view_change:
+                self.pool.release_all()
+            elif isinstance(effect, Broadcast):
+                message = effect.message.message if isinstance(effect.message, Signed) else None
+                if isinstance(message, PrePrepare | Prepare):
+                    self._hold(message.digest)
+                elif isinstance(message, NewView):
+                    for item in message.proposals:
+                        self._hold(item.digest)
+        return effects
+
+    def _hold(self, digest: Digest) -> None:
+        body = self.intake.bodies.get(digest)
+        if body is not None:
+            self.pool.hold(body.transaction_digests)
 
     def _carry_out(self, effects: list[Effect]) -> None:
-        ordered = [effect for effect in effects if isinstance(effect, DURABLE)]
-        ordered += [effect for effect in effects if not isinstance(effect, DURABLE)]
-        stop = len(ordered)
-        if self.crash_chance and self.world.random.random() < self.crash_chance:
-            stop = self.world.random.randint(0, len(ordered))
-            self._apply(ordered[:stop])
-            self.crash()
-            return
-        self._apply(ordered)
-
-    def _apply(self, effects: list[Effect]) -> None:
+        turn = Turn()
         for effect in effects:
-            match effect:
-                case Broadcast(message):
-                    self.send([to for to in self.world.names if to != self.name], message)
-                case Send(to, message):
-                    self.send([to], message)
-                case Persist(record):
-                    self.disk.wal.append(record)
-                case PersistBody(n, digest):
-                    self.disk.wal_bodies[digest] = (n, self.bodies[digest])
-                case AppendDecided(n, digest):
-                    self._append(n, digest)
-                case Execute(n, digest):
-                    self.executing.append((n, digest))
-                    if len(self.executing) == 1:
-                        self._execute_next()
-                case CheckBody(digest):
-                    self.world.after(1, self._check_body, self.generation, digest)
-                case SaveCertificate(certificate):
-                    self._save(certificate)
-                case Alarm():
-                    self._alarm(effect)
-                case Evidence(first, second):
-                    self._evidence(first, second)
-                case ViewEntered():
-                    self.entered.append(effect)
+            if isinstance(effect, Persist):
+                turn.records.append(effect.record)
+            elif isinstance(effect, PersistBody):
+                body = self.intake.bodies[effect.digest]
+                turn.records.append(records.BodyRecord(body.encode(), ()))
+            elif isinstance(effect, AppendDecided):
+                turn.blocks.append(effect)
+            else:
+                turn.rest.append(effect)
+        self.turns += 1
+        stop = self._crash_point(turn)
+        if stop is not None and stop <= turn.durable:
+            self._writing = None
+            self._tear(turn, stop)
+            self.crash()
+        elif turn.durable and self.disk_ms:
+            self._writing = turn
+            self.world.after(self.disk_ms, self._written, self._generation, turn, stop)
+        else:
+            self._finish(turn, stop)
 
-    def send(self, to: list[str], message: Signed[SignedMessage] | UnsignedMessage) -> None:
+    def _crash_point(self, turn: Turn) -> int | None:
+        """How many effects happen before this turn's crash; None if it has none."""
+        rng = self.world.random
+        if self.turns in self.crash_plan:
+            return self.crash_plan[self.turns]
+        if self.crash_chance and rng.random() < self.crash_chance:
+            return rng.randint(0, turn.durable + len(turn.rest))
+        return None
+
+    def _tear(self, turn: Turn, stop: int) -> None:
+        """Of the durable effects the first `stop` happened before the crash."""
+        if stop < len(turn.records):
+            self.disk.log.tear(turn.records, self.world.random)
+            return
+        self.disk.write(turn.records)
+        for effect in turn.blocks[: stop - len(turn.records)]:
+            self._append(effect)
+
+    def _written(self, generation: int, turn: Turn, stop: int | None) -> None:
+        if generation == self._generation:
+            self._writing = None
+            self._finish(turn, stop)
+            self._go_on()
+
+    def _finish(self, turn: Turn, stop: int | None) -> None:
+        self.disk.write(turn.records)
+        self._check_records(turn.records)
+        for block in turn.blocks:
+            self._append(block)
+        kept = len(turn.rest) if stop is None else stop - turn.durable
+        for effect in turn.rest[:kept]:
+            self._apply(effect)
+        if stop is not None:
+            self.crash()
+        elif self.replica is not None and self.disk.log.compaction_due:
+            self._compact()
+
+    def _compact(self) -> None:
+        held = (self.intake.bodies.get(digest) for digest in self.replica.bodies_needed)
+        bodies = [records.BodyRecord(body.encode(), ()) for body in held if body is not None]
+        self.disk.compact([*self.replica.compact(), *bodies])
+
+    def _apply(self, effect: Effect) -> None:
+        match effect:
+            case Broadcast(message):
+                self.send(self.world.others[self.name], message)
+            case Send(to, message):
+                self.send((to,), message)
+            case Execute(n, digest):
+                self.executing.append((n, digest))
+                if len(self.executing) == 1:
+                    self.world.after(self.execution_ms, self._executed, self._generation)
+            case CheckBody(digest, _, _, sender):
+                self.intake.check(digest, sender)
+            case SaveCertificate(certificate):
+                self._save(certificate)
+            case Alarm():
+                self.alarms.append(effect)
+                self._judge_alarm(effect)
+            case Evidence(first, second):
+                self.evidence.append(effect)
+                self._judge_evidence(first, second)
+            case ViewEntered():
+                self._view_entered(effect)
+
+    # --- speaking ---
+
+    def send(
+        self, to: tuple[str, ...] | list[str], message: Signed[SignedMessage] | UnsignedMessage
+    ) -> None:
         """Put a message on the links to `to`, once it has passed the checks."""
+        if isinstance(message, FetchBody) and to:
+            self.intake.fetch(message.digest, to[0])
+            return
         frame: object = message
         if isinstance(message, Signed):
             if message.signer == self.name and self.world.is_honest(self.name):
-                self.world.check_sent(self.name, message)
-                self._check_recorded(message)
-            frame = message.encode()
+                self.world.checker.sent(self.name, message, self._recorded(message))
+            frame = self.world.encode(message)
             if isinstance(message.message, PrePrepare):
-                frame = Proposed(message.encode(), self.bodies.get(message.message.digest))
+                frame = Proposed(frame, self.intake.bodies.get(message.message.digest))
         for name in to:
             self.world.deliver(self.name, name, frame)
 
-    def _check_recorded(self, signed: Signed[SignedMessage]) -> None:
-        """What a message promises is on disk (design: durability table)."""
-        message, wal = signed.message, self.disk.wal
+    def _recorded(self, signed: Signed[SignedMessage]) -> bool:
+        """Whether what a message promises is on disk (design: durability table)."""
+        message, promises = signed.message, self.disk.promises
         if isinstance(message, PrePrepare | Prepare):
-            recorded = any(
-                (isinstance(r, records.PrePrepared) and _same(r, message))
-                or isinstance(r, records.NewViewTaken)
-                for r in reversed(wal)
-            )
-        elif isinstance(message, Commit):
-            recorded = any(
-                isinstance(r, records.Prepared) and _same(r.certificate, message)
-                for r in reversed(wal)
-            )
-        elif isinstance(message, ViewChange):
-            recorded = any(isinstance(r, records.ViewChanged) for r in reversed(wal))
-        elif isinstance(message, NewView):
-            recorded = any(isinstance(r, records.NewViewTaken) for r in reversed(wal))
-        elif isinstance(message, Checkpoint):
-            recorded = message.n in self.disk.blocks
-        else:
+            return promises(records.PrePrepared.kind, message.view, message.n, message.digest)
+        if isinstance(message, Commit):
+            return promises(records.Prepared.kind, message.view, message.n, message.digest)
+        if isinstance(message, ViewChange):
+            return promises(records.ViewChanged.kind, self.world.encode(signed))
+        if isinstance(message, NewView):
+            return promises(records.NewViewTaken.kind, self.world.encode(signed))
+        if isinstance(message, Checkpoint):
+            n = message.n
+            return n in self.ledger.blocks and self.header_hash(n) == message.header_hash
+        return True
+
+    def _check_records(self, items: list[records.Record]) -> None:
+        if not self.world.is_honest(self.name):
             return
-        if not recorded:
-            self.world.fail(f"{self.name} sent {message} without its record")
+        checker = self.world.checker
+        for item in items:
+            if isinstance(item, records.Prepared):
+                checker.prepared(self.name, item.certificate)
+            elif isinstance(item, records.NewViewTaken):
+                message = message_of(item)
+                assert isinstance(message, NewView)
+                checker.new_view(self.name, message)
 
-    def _alarm(self, alarm: Alarm) -> None:
-        self.alarms.append(alarm)
-        expected = self.wrong_from is not None or alarm.kind is AlarmKind.NONDETERMINISM
+    def _judge_alarm(self, alarm: Alarm) -> None:
+        expected = (
+            self.wrong_from is not None
+            or alarm.kind is AlarmKind.NONDETERMINISM
+            or (alarm.kind is AlarmKind.OBSERVER and self.lost_log)
+        )
         if self.world.is_honest(self.name) and not expected:
-            self.world.fail(f"{self.name} raised {alarm}")
+            self.world.checker.fail(f"{self.name} raised {alarm}")
 
-    def _evidence(self, first: Signed[SignedMessage], second: Signed[SignedMessage]) -> None:
-        self.evidence.append(Evidence(first, second))
+    def _judge_evidence(self, first: Signed[Any], second: Signed[Any]) -> None:
         self.world.totals.evidence += 1
         if self.world.is_honest(first.signer) and self.world.is_honest(self.name):
-            self.world.fail(f"evidence against honest {first.signer}: {first} {second}")
+            self.world.checker.fail(f"evidence against honest {first.signer}: {first} {second}")
+
+    def _view_entered(self, effect: ViewEntered) -> None:
+        self.entered.append((self.world.now, effect))
+        self._entered_at.append(self.replica.status.certified)
+        self.pool.watch.new_primary()
+        if effect.in_view_change and self.world.is_honest(self.name):
+            self.world.checker.view_started(self.name, effect.view, effect.reason)
 
     # --- ledger ---
 
-    def _append(self, n: Height, digest: Digest) -> None:
-        body = None if digest == null_digest(n) else self.bodies[digest]
-        if n - 1 not in self.disk.decided and n != 1:
-            self.world.fail(f"{self.name} appended {n} out of order")
-        self.disk.decided[n] = (digest, body)
+    def _append(self, effect: AppendDecided) -> None:
+        n, digest = effect.n, effect.digest
+        body = None if digest == null_digest(n) else self.intake.bodies[digest]
+        if n != 1 and n - 1 not in self.ledger.decided:
+            self.world.checker.fail(f"{self.name} appended {n} out of order")
+        self.ledger.decided[n] = (digest, body)
+        self._last_block_at = self.world.now
+        if body is not None:
+            self.pool.decided(body, self.now_ms)
         if self.world.is_honest(self.name):
-            self.world.check_decided(self.name, n, digest)
+            self.world.checker.decided(self.name, n, digest)
 
-    def _execute_next(self) -> None:
-        if self.executing:
-            self.world.after(self.execution_ms, self._executed, self.generation)
+    def _execute(self, n: Height) -> None:
+        block = self.ledger.execute(n)
+        if self.world.is_honest(self.name):
+            self.world.checker.executed(self.name, block, self.ledger.blocks.get(n - 1))
 
     def _executed(self, generation: int) -> None:
-        if generation != self.generation or not self.executing:
+        if generation != self._generation:
             return
-        n, digest = self.executing.pop(0)
-        body = self.disk.decided[n][1]
-        if n not in self.disk.blocks:
-            parent = self.disk.blocks.get(Height(n - 1))
-            if parent is None and n != 1:
-                self.world.fail(f"{self.name} executed {n} without its parent")
-            self.disk.blocks[n] = block_after(parent, n, digest, body)
-        block = self.disk.blocks[n]
-        self.last_block_at = self.world.now
-        for transaction in body.transaction_digests if body else ():
-            self.done[transaction] = None
-        self.step(Executed(self.now_ms, n, self._hash(block), block.time_ms))
-        if generation == self.generation:
-            self._execute_next()
+        n, _ = self.executing.popleft()
+        if n not in self.ledger.blocks:
+            self._execute(n)
+        block = self.ledger.blocks[n]
+        if block.body is not None:
+            self.pool.executed(block.body.transaction_digests)
+        if self.executing:
+            self.world.after(self.execution_ms, self._executed, generation)
+        self.post(Executed(self.now_ms, n, self.header_hash(n), block.time_ms))
 
     def _save(self, certificate: Certificate) -> None:
-        n = certificate.n
-        self.disk.certificates[n] = certificate
+        self.ledger.save(certificate)
         if self.world.is_honest(self.name):
+            signers = (signer for signer, _ in certificate.signatures)
             self.world.verifier.certificate(certificate)
-            self.world.check_certified(self.name, n, certificate.header_hash)
-        disk = self.disk
-        disk.wal_bodies = {d: item for d, item in disk.wal_bodies.items() if item[0] > n}
-        if len(disk.wal) - disk.compacted > WAL_LENGTH_MAX and self.replica is not None:
-            disk.wal = self.replica.compact()
-            disk.compacted = len(disk.wal)
+            self.world.checker.saved(self.name, certificate.n, certificate.header_hash, signers)
+        self.intake.certified(certificate.n)
 
     # --- proposals ---
 
-    def _propose(self) -> None:
-        assert self.replica is not None
-        slot = self.replica.proposal_slot
-        if slot is None:
-            return
-        executed = max(self.disk.blocks, default=0)
-        taken = {d for n, digests in self.proposed.items() if n > executed for d in digests}
-        batch: list[Digest] = []
-        for transaction in self.world.transactions[-200:]:
-            if transaction not in self.done and transaction not in taken:
-                batch.append(transaction)
-                if len(batch) == BATCH:
-                    break
-        idle = self.world.now - self.last_block_at >= 10_000 and slot.in_flight == 0
-        if not batch and not idle:
-            return
-        if slot.in_flight and len(batch) < BATCH:
-            return
-        self.proposed[slot.n] = tuple(batch)
-        body = Body(slot.n, slot.view, self.name, self.now_ms, tuple(batch))
-        self.bodies[body.digest] = body
-        self.last_block_at = self.world.now
-        self.step(Propose(self.now_ms, body))
+    def batch(self) -> list[Digest]:
+        """What a body would hold now."""
+        return self.pool.batch()
 
-    def _check_body(self, generation: int, digest: Digest) -> None:
-        if generation == self.generation:
-            body = self.bodies.get(digest)
-            self.step(BodyChecked(self.now_ms, digest, body, body is not None))
+    def _propose_if_due(self) -> list[Effect]:
+        effects: list[Effect] = []
+        if not self.pool.waiting and not self._idle():
+            return effects
+        while (slot := self.replica.proposal_slot) is not None:
+            batch = self.batch()
+            if not self._due(slot.in_flight, batch):
+                break
+            body = Body(slot.n, slot.view, self.name, self.now_ms, tuple(batch))
+            self.intake.hold(body)
+            self.pool.hold(batch)
+            self._last_block_at = self.world.now
+            answer = self._step(Propose(self.now_ms, body))
+            effects += answer
+            if not any(isinstance(effect, PersistBody) for effect in answer):
+                self.pool.release(batch)
+                break
+        return effects
+
+    def _due(self, in_flight: int, batch: list[Digest]) -> bool:
+        """Whether to use the slot now; if only later, whoever is woken then looks again."""
+        if not batch:
+            return in_flight == 0 and self._idle()
+        if in_flight == 0 or len(batch) == BATCH:
+            return True
+        wait = self.pool.waiting[batch[0]].arrived_ms + WAIT_MS - self.now_ms
+        if wait > 0 and (self._wake_at is None or self._wake_at <= self.world.now):
+            self._wake_at = self.world.now + min(wait, WAIT_MS)
+            self.world.after(min(wait, WAIT_MS), self._woken, self._generation)
+        return wait <= 0
+
+    def _idle(self) -> bool:
+        return self.world.now - self._last_block_at >= IDLE_MS
+
+    def _woken(self, generation: int) -> None:
+        if generation == self._generation:
+            self._wake_at = None
+            self._go_on()
 
     # --- frames ---
 
     def on_frame(self, sender: str, frame: object) -> None:
-        if self.replica is None or self.paused:
+        if self.replica is None:
             return
-        match frame:
-            case bytes():
-                self._on_signed(sender, frame)
-            case Proposed(data, body):
-                if body is not None:
-                    self.bodies[body.digest] = body
-                self._on_signed(sender, data)
-            case FetchBlocks(first):
-                self._serve_blocks(sender, first)
-            case BlocksAnswer():
-                self._on_blocks(sender, frame)
-            case FetchBody(digest):
-                body = self.bodies.get(digest)
-                if body is not None:
-                    self.world.deliver(self.name, sender, BodyAnswer(body))
-            case BodyAnswer(body):
-                self.bodies[body.digest] = body
-                self.step(BodyArrived(self.now_ms, body.digest))
-            case OwnVoteQuery():
-                self.step(OwnVoteAsked(self.now_ms, sender))
-            case OwnVote():
-                try:
-                    votes = self.world.verifier.own_votes(frame)
-                except QiongError:
-                    return
-                self.step(OwnVoteAnswered(self.now_ms, sender, votes))
-
-    def _on_signed(self, sender: str, data: bytes) -> None:
-        signed = self.world.verify(data)
-        if signed is not None:
-            self.step(Received(self.now_ms, sender, signed))
-
-    def _serve_blocks(self, sender: str, first: Height) -> None:
-        disk = self.disk
-        end = max((n for n in disk.certificates if n < first + FETCH_BLOCKS), default=Height(0))
-        if end < first:
-            end = min((n for n in disk.certificates if n >= first), default=Height(0))
-        blocks = tuple(disk.blocks[n] for n in sorted(disk.blocks) if first <= n <= end)
-        certificates = {n: c for n, c in disk.certificates.items() if first <= n <= end}
-        self.world.deliver(self.name, sender, BlocksAnswer(blocks, certificates))
-
-    def _on_blocks(self, sender: str, answer: BlocksAnswer) -> None:
-        """Check a run of blocks as the real driver does: linked, and certified at its end."""
-        fetched: list[FetchedBlock] = []
-        try:
-            for before, block in zip((None, *answer.blocks), answer.blocks, strict=False):
-                own_parent = self.disk.blocks.get(Height(block.n - 1))
-                parent = before.hash if before is not None else None
-                if parent is None and own_parent is not None:
-                    parent = self._hash(own_parent)
-                body_fits = block.d == (
-                    null_digest(block.n) if block.body is None else block.body.digest
-                )
-                if (parent is not None and block.parent != parent) or not body_fits:
-                    self._no_blocks(sender)
-                    return
-                certificate = answer.certificates.get(block.n)
-                if certificate is not None:
-                    self.world.verifier.certificate(certificate)
-                    if (certificate.n, certificate.header_hash) != (block.n, block.hash):
-                        self._no_blocks(sender)
-                        return
-                fetched.append(FetchedBlock(block.n, block.d, block.hash, certificate))
-        except QiongError:
-            self._no_blocks(sender)
-            return
-        if fetched and fetched[-1].certificate is None:
-            self._no_blocks(sender)
-            return
-        for block in answer.blocks:
-            if block.body is not None:
-                self.bodies[block.d] = block.body
-        self.step(BlocksFetched(self.now_ms, sender, tuple(fetched)))
-
-    def _no_blocks(self, sender: str) -> None:
-        self.step(BlocksFetched(self.now_ms, sender, ()))
-
-
-def _same(record: object, message: SignedMessage) -> bool:
-    return (record.view, record.n, record.digest) == (message.view, message.n, message.digest)  # type: ignore[attr-defined,union-attr]
+        if self.paused:
+            self.frames.append((sender, frame))
+        else:
+            self.intake.on_frame(sender, frame)

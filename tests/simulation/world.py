@@ -2,50 +2,45 @@
 
 Everything random comes from one `random.Random(seed)`, everything timed from one queue, so a seed
 and a commit replay a run exactly. Real here: the whole of `consensus`, bodies, certificates, wire
-bytes. Fake: signatures (a keyed hash, so that no adversary can forge an honest one), disks
-(lists), execution (a hash over history).
+bytes, the censorship rule, and in some runs the write-ahead log. Fake: signatures (a keyed hash,
+so that no adversary can forge an honest one), execution (`tests.simulation.chain`), and the
+driver, which is written anew (`tests.simulation.node`) so that a crash can come at any point.
 
-The checks run while the world runs: one value per height, one certified header per height, no
-honest key contradicting itself across crashes, no vote without its record on disk, no evidence
-against the honest. A failed check raises `Violation` with the seed.
+The checks (`tests.simulation.checks`) run while the world runs.
 """
 
 from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
 
-from consensus.messages import (
-    Checkpoint,
-    Envelope,
-    NewView,
-    SignedMessage,
-    ViewChange,
-    decode,
-)
+from consensus.config import Config
+from consensus.messages import SignedMessage
 from consensus.verifier import Domain, Signed, Verifier
-from ledger.block import Body, null_digest
 from ledger.errors import QiongError
 from ledger.hashing import sha256
-from ledger.types import Digest, Epoch, Height, PublicKey, Signature, TimeMs
+from ledger.types import Digest, Epoch, Height, PublicKey, Signature
 from ledger.validators import Validator, ValidatorSet
+from tests.simulation.chain import GENESIS_HEADER, START_MS
+from tests.simulation.checks import Checker
+from tests.simulation.network import Network
 
-CHAIN = sha256(b"simulated chain")
-GENESIS_HEADER = sha256(b"simulated header 0")
-START_MS = 1_700_000_000_000
+CHAIN: Final = sha256(b"simulated chain")
 
+CLIENT_PATIENCE_MS: Final = 1_000
+"""A client whose transaction is not committed by then asks another validator."""
 
-class Violation(AssertionError):
-    """A check failed; `seed` replays it."""
+MEMO_MAX: Final = 20_000
+"""Messages of which the bytes, or what the verifier made of them, are remembered."""
 
 
 class Keys:
     """Fake signatures: whoever holds a name's secret can sign for it, nobody else."""
 
-    def __init__(self, names: list[str]) -> None:
+    def __init__(self, names: Iterable[str]) -> None:
         self.secrets = {name: sha256(b"secret" + name.encode()) for name in names}
         self.publics = {
             name: PublicKey(b"\x01" + sha256(secret)) for name, secret in self.secrets.items()
@@ -66,45 +61,6 @@ def _fake(secret: bytes, data: bytes) -> Signature:
 
 
 @dataclass
-class Network:
-    """How links behave just now. Times in milliseconds, chances in [0, 1]."""
-
-    delay_min: int = 1
-    delay_max: int = 5
-    loss: float = 0.0
-    duplicate: float = 0.0
-    straggle: float = 0.0
-    """Chance of a delay up to a hundred times as long: reordering."""
-    blocked: dict[tuple[str, str], None] = field(default_factory=dict)
-    """Directed links that deliver nothing."""
-
-    def partition(self, left: list[str], right: list[str]) -> None:
-        for a in left:
-            for b in right:
-                self.blocked[(a, b)] = None
-                self.blocked[(b, a)] = None
-
-
-@dataclass(frozen=True)
-class Block:
-    """A block as the fake ledger keeps it."""
-
-    n: Height
-    d: Digest
-    parent: Digest
-    time_ms: TimeMs
-    body: Body | None
-
-    @property
-    def hash(self) -> Digest:
-        return header_hash(self.n, self.d, self.parent, self.time_ms)
-
-
-def header_hash(n: Height, d: Digest, parent: Digest, time_ms: TimeMs) -> Digest:
-    return sha256(b"header" + n.to_bytes(8, "big") + d + parent + time_ms.to_bytes(8, "big"))
-
-
-@dataclass
 class Totals:
     """What a run has seen, for the closing note of a soak."""
 
@@ -121,31 +77,41 @@ class Totals:
 
 
 class World:
-    """Time, links, keys and the checks. Nodes are in `tests.simulation.node`."""
+    """Time, links, keys, clients. Nodes register themselves in `nodes`."""
 
-    def __init__(self, seed: int, n: int) -> None:
+    def __init__(self, seed: int, n: int, *, window: int = 4, **rules: int) -> None:
+        """`rules` are fields of `Config` that all validators share."""
         self.seed = seed
         self.random = random.Random(seed)
         self.now = 0
         self.names = [f"org-{index:02d}" for index in range(n)]
+        self.others = {
+            name: tuple(other for other in self.names if other != name) for name in self.names
+        }
         self.keys = Keys(self.names)
         self.validators = ValidatorSet(
             tuple(Validator(name, self.keys.publics[name]) for name in self.names)
         )
-        self.domain = Domain(CHAIN, Epoch(0), self.validators, 4, Height(0), GENESIS_HEADER)
+        self.domain = Domain(CHAIN, Epoch(0), self.validators, window, Height(0), GENESIS_HEADER)
+        self.rules = rules
         self.verifier = Verifier(self.domain, self.keys.check)
         self.network = Network()
+        self.totals = Totals(runs=1)
+        self.checker = Checker(self)
         self.faulty: dict[str, None] = {}
+        """Validators that do not follow the protocol, or lost what they must remember."""
         self.nodes: dict[str, list[Any]] = {name: [] for name in self.names}
         """Several nodes under one name are twins."""
-        self.transactions: list[Digest] = []
-        self.totals = Totals(runs=1)
+        self.transactions: dict[Digest, str] = {}
+        """All that clients sent, with the organisation of each."""
+        self._asked_ms: dict[Digest, int] = {}
         self._queue: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._order = 0
-        self._verified: dict[bytes, object] = {}
-        self._decided: dict[Height, Digest] = {}
-        self._certified: dict[Height, Digest] = {}
-        self._said: dict[tuple[object, ...], Digest | bytes] = {}
+        self._verified: dict[bytes, Signed[SignedMessage] | None] = {}
+        self._encoded: dict[Signature, bytes] = {}
+
+    def config(self, name: str) -> Config:
+        return Config(self.domain, name, **self.rules)
 
     # --- time ---
 
@@ -158,55 +124,63 @@ class World:
         heapq.heappush(self._queue, (self.now + delay, self._order, action, arguments))
 
     def run(self, until: int, done: Callable[[], bool] | None = None) -> bool:
-        """Run to virtual time `until`, or until `done` (asked about every 100 ms)."""
+        """Run to virtual time `until`, or until `done` (asked about every 50 ms)."""
         next_check = self.now
-        queue = self._queue
+        queue, pop = self._queue, heapq.heappop
         while queue and queue[0][0] <= until:
-            self.now, _, action, arguments = heapq.heappop(queue)
+            self.now, _, action, arguments = pop(queue)
             action(*arguments)
             if done is not None and self.now >= next_check:
                 if done():
                     return True
-                next_check = self.now + 100
+                next_check = self.now + 50
         self.now = until
         return done() if done is not None else True
+
+    def run_for(self, milliseconds: int, done: Callable[[], bool] | None = None) -> bool:
+        return self.run(self.now + milliseconds, done)
 
     # --- links ---
 
     def deliver(self, sender: str, to: str, frame: object) -> None:
-        """Send a frame over the link from `sender` to `to`, which may lose, delay or double it."""
-        network, chance = self.network, self.random.random
-        if (sender, to) in network.blocked or (network.loss and chance() < network.loss):
+        """Put a frame on the link from `sender` to `to`, which may lose, delay or double it."""
+        network = self.network
+        if not network.filter(sender, to, frame):
             return
-        copies = 2 if network.duplicate and chance() < network.duplicate else 1
-        for _ in range(copies):
-            delay = self.random.randint(network.delay_min, network.delay_max)
-            if network.straggle and chance() < network.straggle:
-                delay *= self.random.randint(2, 100)
-            self.after(delay, self._arrive, sender, to, frame)
+        for delay in network.delays(self.random, sender, to):
+            self.after(delay, self._arrive, sender, to, network.damaged(self.random, frame))
 
     def _arrive(self, sender: str, to: str, frame: object) -> None:
         self.totals.messages += 1
         for node in self.nodes[to]:
             node.on_frame(sender, frame)
 
+    def encode(self, signed: Signed[SignedMessage]) -> bytes:
+        """The bytes of a message, made once: it goes to many and is sent again."""
+        data = self._encoded.get(signed.signature)
+        if data is None:
+            if len(self._encoded) > MEMO_MAX:
+                self._encoded.clear()
+            data = self._encoded[signed.signature] = signed.encode()
+        return data
+
     def verify(self, data: bytes) -> Signed[SignedMessage] | None:
         """What the verifier makes of a frame; None if it refuses. Remembered for all receivers."""
-        if data in self._verified:
-            return self._verified[data]  # type: ignore[return-value]
         try:
-            result: object = self.verifier.verify(data)
+            return self._verified[data]
+        except KeyError:
+            pass
+        try:
+            message = self.verifier.verify(data)
+            result = message if isinstance(message, Signed) else None
         except QiongError:
             result = None
-        if len(self._verified) > 20_000:
+        if len(self._verified) > MEMO_MAX:
             self._verified.clear()
         self._verified[data] = result
-        return result  # type: ignore[return-value]
+        return result
 
-    # --- checks ---
-
-    def fail(self, what: str) -> None:
-        raise Violation(f"seed {self.seed}, at {self.now} ms: {what}")
+    # --- who is who ---
 
     def is_honest(self, name: str) -> bool:
         return name not in self.faulty
@@ -214,49 +188,51 @@ class World:
     def honest_nodes(self) -> list[Any]:
         return [node for name in self.names if self.is_honest(name) for node in self.nodes[name]]
 
-    def check_decided(self, name: str, n: Height, d: Digest) -> None:
-        if self._decided.setdefault(n, d) != d:
-            self.fail(f"{name} decided another value at height {n}")
+    def all_nodes(self) -> list[Any]:
+        return [node for name in self.names for node in self.nodes[name]]
 
-    def check_certified(self, name: str, n: Height, hash_: Digest) -> None:
-        self.totals.heights = max(self.totals.heights, n)
-        if self._certified.setdefault(n, hash_) != hash_:
-            self.fail(f"{name} certified another header at height {n}")
+    # --- clients ---
 
-    @property
-    def certified(self) -> int:
-        return max(self._certified, default=0)
+    def submit(self, count: int, organisation: str = "clients", at: str | None = None) -> None:
+        """New transactions of one client, sent to one validator: `at`, or any."""
+        fresh = []
+        for _ in range(count):
+            transaction = sha256(b"transaction %d" % len(self.transactions))
+            self.transactions[transaction] = organisation
+            self._asked_ms[transaction] = self.now
+            fresh.append((transaction, organisation))
+        self._ask(tuple(fresh), at)
 
-    def check_sent(self, name: str, signed: Envelope[SignedMessage]) -> None:
-        """No honest key ever contradicts itself, whatever crashed in between."""
-        message = signed.message
-        if isinstance(message, ViewChange | NewView):
-            key = (name, message.kind, message.view)
-            value: bytes = signed.signature
-        elif isinstance(message, Checkpoint):
-            key, value = (name, message.kind, message.n), message.header_hash
-        elif message.kind <= 3:
-            key = (name, message.kind, message.view, message.n)  # type: ignore[union-attr]
-            value = message.digest  # type: ignore[union-attr]
-        else:
+    def _ask(self, transactions: tuple[tuple[Digest, str], ...], at: str | None) -> None:
+        name = self.random.choice(self.names) if at is None else at
+        for node in self.nodes[name]:
+            node.take_transactions(transactions, relay=True)
+
+    def trickle(self, count: int, every_ms: int, first_ms: int = 1_000) -> None:
+        for number in range(count):
+            self.after(first_ms + number * every_ms, self.submit, 1)
+
+    def clients_ask_again(self) -> None:
+        """Start clients that ask another validator when they get no answer."""
+        late = [
+            (transaction, self.transactions[transaction])
+            for transaction, asked_ms in list(self._asked_ms.items())
+            if self.now - asked_ms >= CLIENT_PATIENCE_MS
+        ]
+        for transaction, organisation in late:
+            if any(transaction in node.ledger.executed_in for node in self.honest_nodes()):
+                del self._asked_ms[transaction]
+            else:
+                self._asked_ms[transaction] = self.now
+                self._ask(((transaction, organisation),), None)
+        self.after(CLIENT_PATIENCE_MS // 2, self.clients_ask_again)
+
+    def keep_busy(self, backlog: int, until_ms: int) -> None:
+        """Sustained load: more than `backlog` transactions wait at any time, to `until_ms`."""
+        if self.now >= until_ms:
             return
-        if self._said.setdefault(key, value) != value:
-            self.fail(f"{name} contradicts itself: {message}")
-        if isinstance(message, ViewChange | NewView):
-            self.totals.views = max(self.totals.views, message.view)
-
-
-def envelope(data: bytes) -> Envelope[SignedMessage]:
-    """Read a frame without verifying it (for adversaries)."""
-    message = decode(data)
-    assert isinstance(message, Envelope)
-    return message
-
-
-def block_after(parent: Block | None, n: Height, d: Digest, body: Body | None) -> Block:
-    """Execute: the header is a function of history alone (design: time_ms rule)."""
-    before = TimeMs(START_MS) if parent is None else parent.time_ms
-    stamp = before + 1 if body is None else max(before + 1, body.timestamp_ms)
-    parent_hash = GENESIS_HEADER if parent is None else parent.hash
-    assert body is not None or d == null_digest(n)
-    return Block(n, d, parent_hash, TimeMs(stamp), body)
+        done = max((len(node.ledger.executed_in) for node in self.honest_nodes()), default=0)
+        missing = backlog - (len(self.transactions) - done)
+        if missing > 0:
+            self.submit(missing)
+        self.after(10, self.keep_busy, backlog, until_ms)
