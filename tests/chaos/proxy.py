@@ -234,6 +234,8 @@ class _Link:
         self.there.connections.add(writer.transport)
         try:
             await self._join(reader, writer)
+        except asyncio.CancelledError:
+            pass  # `close`; asyncio would log a cancelled handler as an error
         finally:
             self.there.connections.discard(writer.transport)
             writer.transport.abort()

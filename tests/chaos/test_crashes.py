@@ -10,12 +10,13 @@ import random
 import secrets
 import time
 from collections.abc import Sequence
+from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 import aiohttp
 import pytest
 
-from ledger import canonical
 from ledger.keys import SigningKey
 from ledger.transaction import NONCE_SIZE, Call, SignedTransaction, Transaction, sign_transaction
 from ledger.types import Digest, Gas, TimeMs
@@ -203,13 +204,11 @@ def _kill_to_turn_over(cluster: Cluster, spared: str) -> None:
 def _longest_gap(load: Load, since: float) -> float:
     times = sorted(o.acknowledged_s or 0 for o in load.history.acknowledged)
     times = [since, *(moment for moment in times if moment >= since)]
-    return max(later - earlier for earlier, later in zip(times, times[1:], strict=False))
+    return max(later - earlier for earlier, later in pairwise(times))
 
 
 def _head_time_ms(cluster: Cluster, name: str) -> float:
     """The time of its newest certified header."""
-    from datetime import datetime
-
     status = cluster.status(name)
     assert status is not None
     return datetime.fromisoformat(status["time"]).timestamp() * 1000
