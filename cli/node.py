@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cli import output
+from cli import node_status, output
 from cli.client import Client
 from cli.settings import Settings, common_options, json_option
 from cli.why import why_command
@@ -122,12 +122,7 @@ def status(settings: Settings) -> None:
     """Show what the node at --node says of itself and of its peers."""
     with Client(settings.nodes[:1]) as client:
         document: dict[str, Any] = client.get("/v1/status").json()
-    output.data(document, settings.json, _status_lines(document))
-
-
-def _status_lines(document: dict[str, Any]) -> list[str]:
-    lines = [f"{name:13} {output.pretty(document[name])}" for name in document if name != "peers"]
-    for peer in document.get("peers", []):
-        words = "  ".join(f"{name} {output.pretty(value)}" for name, value in peer.items())
-        lines.append(f"peer          {words}")
-    return lines
+    if settings.json:
+        output.data(document, True, ())
+    else:
+        node_status.show(document)

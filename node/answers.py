@@ -6,6 +6,7 @@ HTTP codes stand here because a refusal and its code are one decision (see the t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -63,21 +64,42 @@ class SimulationAnswer:
 
 @dataclass(frozen=True, slots=True)
 class PeerStatus:
-    """One other validator as its STATUS messages show it. `last_seen_ms` is UTC, None if never."""
+    """One other validator as its STATUS messages show it. `last_seen_ms` is UTC, None if never.
+
+    `behind` counts the blocks that we have certified and it has not; it and `view` are None until
+    it was heard from. `refused` counts what it delivered and we threw away.
+    """
 
     organisation: str
     name: str
     connected: bool
     height: Height
     last_seen_ms: TimeMs | None
+    behind: int | None = None
+    view: View | None = None
+    in_view_change: bool = False
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A validator that there is reason to distrust. `by` names those who told us; nobody did where
+    its own signatures prove it."""
+
+    organisation: str
+    name: str
+    reason: str
+    by: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
     """The validator now. `height` and `header_hash` are the last certified block's.
 
-    `primary` is the name of the view's primary; `suspects` names peers proven or reported faulty;
-    `halted` says why voting stopped, None while it runs; `observer` follows without voting.
+    `primary` is the name of the view's primary. `view_changes` counts those begun since the start
+    by their reason, `failed_views` the views in a row that came to nothing. `missing` is the body
+    that keeps a decided block from being executed. `observer` says why this node follows without
+    voting, `halted` why voting stopped; None while it votes.
     """
 
     name: str
@@ -88,12 +110,17 @@ class NodeStatus:
     epoch: Epoch
     view: View
     primary: str
+    in_view_change: bool
+    view_changes: Mapping[str, int]
+    failed_views: int
     peers: tuple[PeerStatus, ...]
-    suspects: tuple[str, ...]
+    suspects: tuple[Suspect, ...]
+    evidence: int
+    missing: Digest | None
     mempool_transactions: int
     mempool_bytes: int
     syncing: bool
-    observer: bool
+    observer: str | None
     halted: str | None
 
 

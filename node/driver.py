@@ -92,6 +92,8 @@ class Watcher(Protocol):
 
     def alarm(self, alarm: Alarm) -> None: ...
 
+    def view_entered(self, entered: ViewEntered) -> None: ...
+
     def evidence_found(self, evidence: Evidence) -> None: ...
 
 
@@ -423,9 +425,8 @@ class Driver:
         parts.watcher.certified(height)
 
     def _view_entered(self, effect: ViewEntered) -> None:
-        word = "changing to" if effect.in_view_change else "in"
-        log.info("%s view %d, primary %s: %s", word, effect.view, effect.primary, effect.reason)
         self._parts.censorship.new_primary()
+        self._parts.watcher.view_entered(effect)
 
     def _alarm(self, alarm: Alarm) -> None:
         detail = f"{alarm.detail} (hint: {WAY_OUT})"

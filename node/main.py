@@ -153,7 +153,7 @@ async def _serve(
         loop.add_signal_handler(number, told.set)
     store = LedgerStore.open(place.root, genesis)
     try:
-        metrics = Metrics(lambda: service.status(), lambda: len(service.evidence), place.root)
+        metrics = Metrics(lambda: service.status(), place.root)
         service = NodeService(
             genesis=genesis,
             organisation=config.organisation,

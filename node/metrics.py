@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from node.answers import NodeStatus
@@ -26,14 +26,12 @@ DURATION_BUCKETS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5,
 class Metrics:
     """The metrics of one node.
 
-    `status` and `evidence` (cases held) are asked at each scrape; `home` is where its disk is.
+    `status` is asked at each scrape; `home` is where its disk is.
     """
 
-    def __init__(
-        self, status: Callable[[], NodeStatus], evidence: Callable[[], int], home: Path
-    ) -> None:
+    def __init__(self, status: Callable[[], NodeStatus], home: Path) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_EngineCollector(status, evidence, home))
+        self._registry.register(_EngineCollector(status, home))
         self._requests = Counter(
             "qiong_http_requests",
             "Requests answered",
@@ -72,25 +70,32 @@ class Metrics:
 class _EngineCollector(Collector):
     """Gauges read from the engine's status."""
 
-    def __init__(
-        self, status: Callable[[], NodeStatus], evidence: Callable[[], int], home: Path
-    ) -> None:
+    def __init__(self, status: Callable[[], NodeStatus], home: Path) -> None:
         self._status = status
-        self._evidence = evidence
         self._home = home
 
     def collect(self) -> Iterator[Metric]:
         status = self._status()
+        voting = status.halted is None and status.observer is None
+        accused = {suspect.organisation for suspect in status.suspects}
         plain = {
             "qiong_height": ("Last certified height", status.height),
             "qiong_executed_height": ("Last executed height", status.executed),
             "qiong_epoch": ("Epoch of the validator set", status.epoch),
             "qiong_view": ("Current view; each view change adds to it", status.view),
-            "qiong_evidence": ("Cases of contradicting signed messages", self._evidence()),
-            "qiong_suspects": ("Peers proven or reported faulty", len(status.suspects)),
+            "qiong_in_view_change": ("1 between two views", int(status.in_view_change)),
+            "qiong_failed_views": ("Views in a row that came to nothing", status.failed_views),
+            "qiong_evidence": ("Cases of contradicting signed messages", status.evidence),
+            "qiong_suspects": ("Validators suspected or proven faulty", len(accused)),
+            "qiong_missing_body": (
+                "1 while a decided block waits for its body",
+                int(status.missing is not None),
+            ),
             "qiong_mempool_transactions": ("Waiting transactions", status.mempool_transactions),
             "qiong_mempool_bytes": ("Bytes of waiting transactions", status.mempool_bytes),
-            "qiong_voting": ("1 while this node votes", int(status.halted is None)),
+            "qiong_voting": ("1 while this node votes", int(voting)),
+            "qiong_observer": ("1 while it only follows", int(status.observer is not None)),
+            "qiong_halted": ("1 when voting stopped for good", int(status.halted is not None)),
             "qiong_syncing": ("1 while this node catches up", int(status.syncing)),
             "qiong_disk_free_bytes": ("Free disk space", free_bytes(self._home)),
         }
@@ -99,13 +104,37 @@ class _EngineCollector(Collector):
         primary = GaugeMetricFamily("qiong_primary", "1 for the view's primary", labels=["name"])
         primary.add_metric([status.primary], 1)
         yield primary
-        lag = GaugeMetricFamily("qiong_peer_lag_blocks", "Blocks behind us", labels=["peer"])
-        connected = GaugeMetricFamily("qiong_peer_connected", "1 if linked", labels=["peer"])
-        for peer in status.peers:
-            lag.add_metric([peer.name], max(0, status.height - peer.height))
-            connected.add_metric([peer.name], int(peer.connected))
-        yield lag
-        yield connected
+        changes = CounterMetricFamily(
+            "qiong_view_changes", "View changes begun, by reason", labels=["reason"]
+        )
+        for reason, count in status.view_changes.items():
+            changes.add_metric([reason], count)
+        yield changes
+        suspected = GaugeMetricFamily(
+            "qiong_suspect", "1 for a validator suspected or proven faulty", labels=["name"]
+        )
+        for name in dict.fromkeys(suspect.name for suspect in status.suspects):
+            suspected.add_metric([name], 1)
+        yield suspected
+        yield from _peers(status)
+
+
+def _peers(status: NodeStatus) -> Iterator[Metric]:
+    lag = GaugeMetricFamily("qiong_peer_lag_blocks", "Blocks behind us", labels=["peer"])
+    heard = GaugeMetricFamily(
+        "qiong_peer_heard_timestamp_seconds", "When last heard from", labels=["peer"]
+    )
+    connected = GaugeMetricFamily("qiong_peer_connected", "1 if linked", labels=["peer"])
+    refused = CounterMetricFamily(
+        "qiong_peer_refused_frames", "Frames delivered that were thrown away", labels=["peer"]
+    )
+    for peer in status.peers:
+        if peer.behind is not None and peer.last_seen_ms is not None:
+            lag.add_metric([peer.name], peer.behind)
+            heard.add_metric([peer.name], peer.last_seen_ms / 1000)
+        connected.add_metric([peer.name], int(peer.connected))
+        refused.add_metric([peer.name], peer.refused)
+    yield from (lag, heard, connected, refused)
 
 
 def free_bytes(path: Path) -> int:

@@ -10,13 +10,14 @@ import asyncio
 import logging
 import ssl
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
 from consensus.config import Config, HeaderSummary, LedgerHead
-from consensus.effects import Alarm, Evidence
+from consensus.effects import Alarm, Evidence, ViewEntered
 from consensus.events import Event
 from consensus.messages import UnsignedMessage, encode
 from consensus.replica import Replica
@@ -39,7 +40,6 @@ from node.answers import (
     Admission,
     CallAnswer,
     NodeStatus,
-    PeerStatus,
     Readiness,
     SimulationAnswer,
     TransactionStatus,
@@ -58,6 +58,8 @@ from node.intake import Intake
 from node.mempool import Mempool, Pending
 from node.proposer import Proposer
 from node.relay import Relay
+from node.standing import Standing, standing
+from node.status import peer_statuses, suspects_of, view_line
 from node.transport import Transport
 from node.verifier_pool import VerifierPool
 from node.wal import VoteLog
@@ -150,6 +152,7 @@ class NodeService:
         self._verifying: set[Digest] = set()
         self._waiters: dict[Digest, list[asyncio.Future[None]]] = {}
         self._evidence: EvidenceStore | None = None
+        self._view_changes: Counter[str] = Counter()
         self._evidence_writes: set[asyncio.Task[None]] = set()
         others = {e.organisation: e for e in genesis.validators if e.organisation != organisation}
         self._transport = Transport(
@@ -321,19 +324,8 @@ class NodeService:
         replica = self._replica.status
         header = self.store.header(self.store.certified_height)
         halted = self._driver.halted if self._driver is not None else None
-        now = clock_ms()
-        peers = []
-        for organisation in self._others:
-            known = replica.peers.get(organisation)
-            peers.append(
-                PeerStatus(
-                    organisation=organisation,
-                    name=self._names[organisation],
-                    connected=self._transport.connected(organisation),
-                    height=Height(0) if known is None else known.h,
-                    last_seen_ms=None if known is None else TimeMs(now - known.silent_ms),
-                )
-            )
+        refused = {} if self._intake is None else self._intake.refused
+        others = {name: self._names[name] for name in self._others}
         return NodeStatus(
             name=self._names[self.organisation],
             organisation=self.organisation,
@@ -343,13 +335,25 @@ class NodeService:
             epoch=header.epoch,
             view=replica.view,
             primary=self._names[replica.primary],
-            peers=tuple(peers),
-            suspects=tuple(self._names[name] for name in replica.suspects),
+            in_view_change=replica.in_view_change,
+            view_changes=dict(self._view_changes),
+            failed_views=replica.failed_views,
+            peers=peer_statuses(replica, header.n, others, self._transport, refused, clock_ms()),
+            suspects=suspects_of(replica, self.evidence, self._names),
+            evidence=len(self.evidence),
+            missing=replica.missing,
             mempool_transactions=len(self._mempool),
             mempool_bytes=self._mempool.bytes,
             syncing=self._syncing(),
-            observer=replica.observer is not None,
+            observer=replica.observer,
             halted=halted,
+        )
+
+    def standing(self) -> Standing:
+        """Where this validator stands, and why it does not vote if it does not."""
+        halted = self._driver.halted if self._driver is not None else None
+        return standing(
+            self._replica, self.store, self._names, self.organisation, self.ready(), halted
         )
 
     @property
@@ -441,6 +445,12 @@ class NodeService:
 
     def alarm(self, alarm: Alarm) -> None:
         """The driver logs alarms; `status` shows them."""
+
+    def view_entered(self, entered: ViewEntered) -> None:
+        """Say in one line why the view changed, and count why."""
+        log.info("%s", view_line(entered, self._names))
+        if entered.in_view_change:
+            self._view_changes[entered.reason] += 1
 
     def evidence_found(self, evidence: Evidence) -> None:
         """Keep it, unless it says nothing new; the disk is waited for by a task."""

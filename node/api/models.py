@@ -96,10 +96,28 @@ class Peer(Answer):
     connected: bool
     height: int
     last_seen: str | None
+    behind: int | None
+    view: int | None
+    in_view_change: bool
+    refused: int
+
+
+class SuspectAnswer(Answer):
+    """A validator that there is reason to distrust; `by` told this one, nobody where its own
+    signatures prove it."""
+
+    name: str
+    organisation: str
+    reason: str
+    by: list[str]
 
 
 class Status(Answer):
-    """The node now; height and hash are the last certified block's."""
+    """The node now; height and hash are the last certified block's.
+
+    `view_changes` counts those begun since the start by reason, `failed_views` the views in a row
+    that came to nothing; `missing` is the body that a decided block waits for.
+    """
 
     name: str
     organisation: str
@@ -111,12 +129,17 @@ class Status(Answer):
     epoch: int
     view: int
     primary: str
+    in_view_change: bool
+    view_changes: dict[str, int]
+    failed_views: int
     peers: list[Peer]
-    suspects: list[str]
+    suspects: list[SuspectAnswer]
+    evidence: int
+    missing: Hex | None
     mempool_transactions: int
     mempool_bytes: int
     syncing: bool
-    observer: bool
+    observer: str | None
     halted: str | None
 
 

@@ -62,6 +62,9 @@ async def status(request: web.Request) -> web.Response:
         epoch=now.epoch,
         view=now.view,
         primary=now.primary,
+        in_view_change=now.in_view_change,
+        view_changes=dict(now.view_changes),
+        failed_views=now.failed_views,
         peers=[
             models.Peer(
                 organisation=peer.organisation,
@@ -69,10 +72,24 @@ async def status(request: web.Request) -> web.Response:
                 connected=peer.connected,
                 height=peer.height,
                 last_seen=None if peer.last_seen_ms is None else models.iso_time(peer.last_seen_ms),
+                behind=peer.behind,
+                view=peer.view,
+                in_view_change=peer.in_view_change,
+                refused=peer.refused,
             )
             for peer in now.peers
         ],
-        suspects=list(now.suspects),
+        suspects=[
+            models.SuspectAnswer(
+                name=suspect.name,
+                organisation=suspect.organisation,
+                reason=suspect.reason,
+                by=list(suspect.by),
+            )
+            for suspect in now.suspects
+        ],
+        evidence=now.evidence,
+        missing=now.missing,
         mempool_transactions=now.mempool_transactions,
         mempool_bytes=now.mempool_bytes,
         syncing=now.syncing,

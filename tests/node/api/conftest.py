@@ -41,6 +41,7 @@ from node.answers import (
     PeerStatus,
     Readiness,
     SimulationAnswer,
+    Suspect,
     TransactionStatus,
 )
 from node.api.app import make_app
@@ -98,7 +99,7 @@ class BenchEngine:
         self.readiness = Readiness(True)
         self.halted: str | None = None
         self.admission: Admission | None = None
-        self.suspects: tuple[str, ...] = ()
+        self.suspects: tuple[Suspect, ...] = ()
         self.evidence: list[Case] = []
 
     def ready(self) -> Readiness:
@@ -115,14 +116,22 @@ class BenchEngine:
             epoch=Epoch(0),
             view=View(0),
             primary=SEATS[0].name,
+            in_view_change=False,
+            view_changes={"planned rotation": 2},
+            failed_views=0,
             peers=tuple(
-                PeerStatus(seat.organisation, seat.name, True, height, None) for seat in SEATS[1:]
+                PeerStatus(
+                    seat.organisation, seat.name, True, height, TimeMs(1_000), behind=0, refused=i
+                )
+                for i, seat in enumerate(SEATS[1:])
             ),
             suspects=self.suspects,
+            evidence=len(self.evidence),
+            missing=None,
             mempool_transactions=len(self.pending),
             mempool_bytes=sum(len(signed.raw) for signed in self.pending.values()),
             syncing=False,
-            observer=False,
+            observer=None,
             halted=self.halted,
         )
 
@@ -288,7 +297,7 @@ def options(tmp_path: Path) -> ApiOptions:
 
 @pytest.fixture
 async def api(engine: BenchEngine, options: ApiOptions) -> AsyncIterator[Service]:
-    metrics = Metrics(engine.status, lambda: len(engine.evidence), options.home)
+    metrics = Metrics(engine.status, options.home)
     app = make_app(engine, options, metrics)
     server = ApiServer(app)
     host, port = await server.start("127.0.0.1", 0)

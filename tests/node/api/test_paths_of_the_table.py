@@ -10,6 +10,7 @@ from ledger.certificate import Certificate
 from ledger.proofs import verify
 from ledger.trust import TrustAnchor
 from ledger.types import Epoch, Height, View
+from node.answers import Suspect
 from node.api.app import ROUTES
 from node.evidence import Case, read_message
 
@@ -30,6 +31,10 @@ async def issued(api: Any, rows: int = 1) -> Any:
 
 
 async def test_health_ready_and_metrics(api: Any) -> None:
+    api.engine.suspects = (
+        Suspect("org", "tourism", "no progress in time", ("port",)),
+        Suspect("org", "tourism", "others suspect the primary", ("tax",)),
+    )
     for where in ("/health", "/ready"):
         status, body, _ = await api.get(where)
         assert status == 200, body
@@ -38,8 +43,18 @@ async def test_health_ready_and_metrics(api: Any) -> None:
     for name in (
         "qiong_height 0.0",
         "qiong_view 0.0",
-        "qiong_suspects 0.0",
+        "qiong_suspects 1.0",
+        'qiong_suspect{name="tourism"} 1.0',
         "qiong_evidence 0.0",
+        "qiong_failed_views 0.0",
+        "qiong_in_view_change 0.0",
+        "qiong_missing_body 0.0",
+        "qiong_voting 1.0",
+        "qiong_observer 0.0",
+        "qiong_halted 0.0",
+        'qiong_view_changes_total{reason="planned rotation"} 2.0',
+        'qiong_peer_refused_frames_total{peer="tourism"}',
+        'qiong_peer_heard_timestamp_seconds{peer="tourism"} 1.0',
         'qiong_primary{name="market-supervision"} 1.0',
         "qiong_disk_free_bytes",
         'qiong_peer_lag_blocks{peer="tourism"} 0.0',
@@ -101,8 +116,14 @@ async def test_not_ready_says_why(api: Any) -> None:
 
 async def test_status_and_validators(api: Any) -> None:
     api.engine.commit()
+    api.engine.suspects = (Suspect("org", "tourism", "no progress in time", ("port",)),)
     status, body, _ = await api.get("/v1/status")
     assert status == 200
+    assert body["suspects"] == [
+        {"name": "tourism", "organisation": "org", "reason": "no progress in time", "by": ["port"]}
+    ]
+    assert body["view_changes"] == {"planned rotation": 2}
+    assert [peer["refused"] for peer in body["peers"]] == [0, 1, 2]
     assert body["height"] == 1
     assert body["header_hash"] == api.engine.store.header(1).hash.hex()
     assert len(body["peers"]) == 3
