@@ -17,6 +17,14 @@ TIMEOUT_LAN_MS: Final = 1_000
 TIMEOUT_WAN_MS: Final = 3_000
 """T0, the first time-out: a few round trips and syncs, above the 0.7 s a full body may execute."""
 
+ROTATION_MS: Final = 8_000
+"""A primary's turn. Turns of equal time leave a slow primary its own share and no more; one of a
+minute, beside turns that end after R blocks, took most of the chain's time."""
+
+ROTATION_BLOCKS_MIN: Final = 4
+"""Blocks a turn has at least, so that an idle chain rests; made just under the time-out they take
+no longer than a turn."""
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
@@ -30,8 +38,8 @@ class Config:
     me: str
     timeout_ms: int = TIMEOUT_LAN_MS
     rotation_blocks: int = 256
-    rotation_blocks_min: int = 16
-    rotation_ms: int = 60_000
+    rotation_blocks_min: int = ROTATION_BLOCKS_MIN
+    rotation_ms: int = ROTATION_MS
     idle_block_ms: int = 10_000
     epoch_end: Height | None = None
 

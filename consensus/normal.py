@@ -26,11 +26,13 @@ from consensus.verifier import Signed
 from ledger.block import Body
 from ledger.types import Digest, Height, View
 
-TIMESTAMP_PAST_MS: Final = 15_000
+TIMESTAMP_PAST_MS: Final = 2_000
 TIMESTAMP_FUTURE_MS: Final = 500
 TIMESTAMP_DOUBLINGS_MAX: Final = 8
 """How far a body's time may lie from ours, doubled with each failed view so that clocks that are
-hours apart slow the chain down but never stop it."""
+hours apart slow the chain down but never stop it. A body of the past was on its way for two
+time-outs at most; a primary that dates its bodies back makes its turn longer by no more than that.
+"""
 
 BODY_RETRY_MS: Final = 500
 

@@ -1,6 +1,6 @@
 """Noticing a primary that passes one organisation over.
 
-The oldest waiting transaction of an organisation was known for more than 10 s while the primary
+The oldest waiting transaction of an organisation was known for more than 3 s while the primary
 made at least 3 blocks that had room for it: then an honest primary, which takes organisations in
 turn and oldest first, would have taken it. A flood frames nobody, since only the oldest of each
 organisation counts and blocks without room do not.
@@ -17,7 +17,9 @@ from ledger.genesis import Parameters
 from node.bodies import HeldBody
 from node.mempool import Pending
 
-PATIENCE_MS: Final = 10_000
+PATIENCE_MS: Final = 3_000
+"""Less than half a turn; a transaction that waits was relayed again ten times by then."""
+
 BLOCKS_WITH_ROOM: Final = 3
 BLOCKS_REMEMBERED: Final = 1_024
 """Blocks of one primary looked back on: four times its turn of 256."""

@@ -437,9 +437,9 @@ def test_a_primary_proposes_nothing_beyond_its_turn(group: Group) -> None:
 
 @pytest.mark.parametrize(
     ("blocks", "time_ms", "over"),
-    [(16, 60_000, True), (16, 59_999, False), (15, 99_000, False), (17, 60_000, True)],
+    [(4, 8_000, True), (4, 7_999, False), (3, 99_000, False), (5, 8_000, True)],
 )
-def test_a_turn_ends_after_a_minute_of_header_time_with_sixteen_blocks(
+def test_a_turn_ends_after_eight_seconds_of_header_time_with_four_blocks(
     group: Group, blocks: int, time_ms: int, over: bool
 ) -> None:
     backup = Solo(group, "org-02")
