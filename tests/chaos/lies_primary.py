@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
 from consensus.messages import BodyData, Commit, NewView, PrePrepare, UnsignedMessage
+from consensus.normal import TIMESTAMP_PAST_MS
 from consensus.replica import ProposalSlot
 from consensus.verifier import AnySigned, Signed
 from ledger.block import Body
@@ -15,6 +17,7 @@ from ledger.keys import SigningKey
 from ledger.transaction import Call, SignedTransaction, Transaction, sign_transaction
 from ledger.types import Digest, Gas, TimeMs
 from node.bodies import HeldBody
+from node.censorship import PATIENCE_MS
 from node.driver import Parts
 from node.mempool import Mempool, Pending
 from node.proposer import Proposer
@@ -23,8 +26,11 @@ from tests.chaos.lies_base import Liar, Options
 SLOW_MS: Final = 800
 """From a decision to the next proposal; with the way through three phases just under T0."""
 
-AGED_MS: Final = 8_000
-"""When the slow primary takes a transaction after all: before the censorship rule's 10 s."""
+AGED_MS: Final = PATIENCE_MS - 1_200
+"""When the slow primary takes a transaction after all: one block before it would be told on."""
+
+LAG_MS: Final = TIMESTAMP_PAST_MS - 700
+"""How far behind its bodies' time is, so that by header time its turn ends late."""
 
 FILLER_GAS: Final = (2_000_000, 1_000_000)
 """Two transactions that declare all the gas a body may have, and leave no room for any other."""
@@ -113,9 +119,10 @@ class SlowProposer(Proposer):
         return None if slot.in_flight else max(0, last_block_ms + SLOW_MS - now_ms)
 
     def build(self, slot: ProposalSlot, now_ms: int) -> HeldBody:
-        aged = [p for p in self._mempool.oldest() if now_ms - p.arrived_ms > AGED_MS]
-        self._mempool.hold(pending.signed.digest for pending in aged)
-        return self._body(slot, now_ms, tuple(pending.signed for pending in aged))
+        taken = self._mempool.take(now_ms)
+        self._mempool.release(p.signed.digest for p in taken if now_ms - p.arrived_ms <= AGED_MS)
+        aged = tuple(p.signed for p in taken if now_ms - p.arrived_ms > AGED_MS)
+        return self._body(slot, now_ms, aged)
 
     def _body(
         self, slot: ProposalSlot, now_ms: int, transactions: tuple[SignedTransaction, ...]
@@ -124,7 +131,7 @@ class SlowProposer(Proposer):
             n=slot.n,
             first_view=slot.view,
             proposer=self._organisation,
-            timestamp_ms=TimeMs(now_ms),
+            timestamp_ms=TimeMs(now_ms - LAG_MS),
             transaction_digests=tuple(signed.digest for signed in transactions),
         )
         return HeldBody(body, body.encode(), transactions)
@@ -173,24 +180,33 @@ class CensoringProposer(Proposer):
 
 
 class SlowPrimary(Liar):
-    """Proposes just under the time-out, with as little as the censorship rule lets it."""
+    """Does everything just under the time-out, with as little as the censorship rule lets it."""
 
     kind = "slow-primary"
 
     def __init__(self, parts: Parts, options: Options) -> None:
-        slow = SlowProposer(parts.replica._state.me, parts.mempool, 0)
-        super().__init__(replace(parts, proposer=slow), options)
+        super().__init__(replace(parts, proposer=self.proposer(parts)), options)
+
+    @staticmethod
+    def proposer(parts: Parts) -> Proposer:
+        return SlowProposer(parts.replica._state.me, parts.mempool, 0)
+
+    def tell(self, to: Sequence[str], message: AnySigned | UnsignedMessage) -> None:
+        if isinstance(message, Signed) and isinstance(message.message, NewView):
+            asyncio.get_running_loop().call_later(SLOW_MS / 1000, super().tell, to, message)
+        else:
+            super().tell(to, message)
 
 
-class Filler(Liar):
-    """Proposes just under the time-out, nothing but its own transactions that leave no room."""
+class Filler(SlowPrimary):
+    """As slow, with nothing but transactions of its own, which leave no room for any other."""
 
     kind = "filler"
 
-    def __init__(self, parts: Parts, options: Options) -> None:
+    @staticmethod
+    def proposer(parts: Parts) -> Proposer:
         state = parts.replica._state
-        filling = FillingProposer(state.me, parts.mempool, state.domain.chain_id)
-        super().__init__(replace(parts, proposer=filling), options)
+        return FillingProposer(state.me, parts.mempool, state.domain.chain_id)
 
 
 class Censor(Liar):
