@@ -94,7 +94,7 @@ def on_body_checked(s: State, event: BodyChecked) -> None:
         keep_body(s, n, event.digest)
         s.broadcast(ruling.vote)
         on_vote(s, ruling.vote)
-        maybe_prepared(s, n)
+        append_decided(s)
 
 
 def _acceptable(s: State, n: Height, body: Body, digest: Digest) -> bool:

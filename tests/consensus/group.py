@@ -43,10 +43,11 @@ from consensus.messages import (
     SignedMessage,
     Status,
     Suspect,
+    UnsignedMessage,
     ViewChange,
 )
 from consensus.new_view import content
-from consensus.records import Record
+from consensus.records import NewViewTaken, Prepared, PrePrepared, Record, ViewChanged
 from consensus.replica import Replica
 from consensus.verifier import AnySigned, Domain, Signed, Verifier, sign
 from consensus.view_change import active_suspects
@@ -273,6 +274,7 @@ class Solo:
         return self.effects
 
     def _note(self, effects: list[Effect]) -> list[Effect]:
+        """Keep what is durable, and demand that it comes before the message that rests on it."""
         for effect in effects:
             if isinstance(effect, Persist):
                 self.wal.append(effect.record)
@@ -282,7 +284,37 @@ class Solo:
                 self.appended[effect.n] = effect.digest
             elif isinstance(effect, SaveCertificate):
                 self.certificates[effect.certificate.n] = effect.certificate
+            elif isinstance(effect, Broadcast | Send):
+                assert self._rests_on_disk(effect.message), f"unrecorded: {effect.message}"
         return effects
+
+    def _rests_on_disk(self, signed: AnySigned | UnsignedMessage) -> bool:
+        """The durability table of the design, for our own messages."""
+        if not isinstance(signed, Signed) or signed.signer != self.name:
+            return True
+        message, wal = signed.message, self.wal
+        if isinstance(message, Checkpoint):
+            return message.n in self.headers
+        if isinstance(message, ViewChange):
+            return ViewChanged(signed.epoch, signed.encode()) in wal
+        if isinstance(message, NewView):
+            return NewViewTaken(signed.epoch, signed.encode()) in wal
+        position = position_of(message)
+        if position is None:
+            return True
+        view, n = position
+        if isinstance(message, Commit):
+            held = [item.certificate for item in wal if isinstance(item, Prepared)]
+            return (view, n, message.digest) in [(c.view, c.n, c.digest) for c in held]
+        fresh = [item for item in wal if isinstance(item, PrePrepared)]
+        if (view, n, message.digest) in [(item.view, item.n, item.digest) for item in fresh]:
+            return message.digest in self.bodies
+        taken = [self.group.verifier.verify(r.message) for r in wal if isinstance(r, NewViewTaken)]
+        return (view, n, message.digest) in [
+            (item.message.view, proposal.n, proposal.digest)
+            for item in taken
+            for proposal in item.message.proposals
+        ]
 
     def receive(self, signed: AnySigned, link: str | None = None) -> list[Effect]:
         """As it comes over a link: encoded, verified, and from its signer unless `link` says."""
@@ -440,8 +472,8 @@ def accused(effects: Iterable[Effect]) -> list[str]:
     return [item.second.signer for item in of(effects, Evidence)]
 
 
-def votes_of(message: SignedMessage) -> tuple[int, int] | None:
-    """(view, n) of a vote."""
+def position_of(message: SignedMessage) -> tuple[int, int] | None:
+    """(view, n) of a PRE-PREPARE, PREPARE or COMMIT."""
     if isinstance(message, PrePrepare | Prepare | Commit):
         return message.view, message.n
     return None

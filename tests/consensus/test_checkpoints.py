@@ -217,6 +217,7 @@ def test_the_alarm_is_raised_once_and_ends_with_a_certificate(group: Group) -> N
 def test_a_later_wrong_header_is_named_by_its_own_height(group: Group, backup: Solo) -> None:
     backup.run(1)
     backup.decide(2)
+    backup.set_header(2)
     effects = backup.step(Executed(backup.at(), Height(2), OTHER, backup.at()))
     assert sent(effects, Checkpoint) == [Checkpoint(Height(2), OTHER)]
     effects = backup.checkpoints(2)

@@ -68,6 +68,7 @@ def test_a_halted_replica_is_halted_after_a_restart_and_says_nothing(group: Grou
         assert (alarm.kind, alarm.n, alarm.own) == (AlarmKind.DIVERGED, 3, digest("wrong 3"))
         assert not sent_to(solo.effects, OwnVoteQuery)
         assert solo.replica.status.halted == alarm
+        assert solo.replica.status.observer is None
         assert solo.live(3_000, waiting=True) == []
         assert solo.checkpoints(4) == []
 

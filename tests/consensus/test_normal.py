@@ -303,6 +303,16 @@ def test_a_decided_height_waits_for_its_body(group: Group, backup: Solo) -> None
     assert backup.replica.status.missing is None
 
 
+def test_a_proposal_that_comes_after_its_decision_brings_the_body(
+    group: Group, backup: Solo
+) -> None:
+    body = group.body(1)
+    backup.commits(0, 1, body.digest)
+    effects = backup.take(body)
+    assert [item.n for item in of(effects, AppendDecided)] == [1]
+    assert of(backup.step(BodyArrived(backup.at(), body.digest)), AppendDecided) == []
+
+
 def test_one_peer_at_a_time_is_asked_for_a_body(group: Group, backup: Solo) -> None:
     backup.commits(0, 1, A)
     asked = [to for to, _ in sent_to(backup.effects, FetchBody)]
