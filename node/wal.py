@@ -10,6 +10,7 @@ records mean, and when a lost log silences the validator (both are the replica's
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Final
 
@@ -24,6 +25,8 @@ from ledger.storage.segments import SegmentLog
 from ledger.transaction import SignedTransaction
 from ledger.types import Height
 from node.bodies import HeldBody
+
+log = logging.getLogger(__name__)
 
 SEGMENT_BYTES: Final = 32 << 20
 """Some minutes of full blocks; a restart reads at most about two of these."""
@@ -63,6 +66,11 @@ class VoteLog:
             self._log = SegmentLog(folder, segment_bytes=segment_bytes, on_record=self._read)
         except LogCorrupt as damage:
             raise VoteDamaged(str(damage)) from damage
+        if self._log.cut_bytes:
+            log.warning(
+                "cut %d bytes of a record that was never synced off the log of votes",
+                self._log.cut_bytes,
+            )
 
     @property
     def compaction_due(self) -> bool:

@@ -103,6 +103,19 @@ def test_every_flipped_bit_stops_the_start_and_names_the_way_out(tmp_path: Path)
     assert VoteLog(DiskFolder(tmp_path), Height(0)).recovered == [vote(1), vote(2), vote(3)]
 
 
+def test_a_cut_tail_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    log = VoteLog(DiskFolder(tmp_path), Height(0))
+    log.append(encoded(vote(1), vote(2)))
+    log.close()
+    [path] = tmp_path.glob("*.log")
+    path.write_bytes(path.read_bytes()[:-1])
+    again = VoteLog(DiskFolder(tmp_path), Height(0))
+    assert again.recovered == [vote(1)]
+    again.close()
+    [line] = caplog.messages
+    assert line == "cut 71 bytes of a record that was never synced off the log of votes"
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_power_loss_while_the_log_is_compacted_forgets_nothing(
     seed: int, make_transaction: Make
