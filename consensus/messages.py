@@ -47,6 +47,10 @@ WINDOW_MAX: Final = 64
 MESSAGE_BYTES_MAX: Final = 8 << 20
 """Longest frame on a peer link: a body of 4 MiB, its transactions' framing and room to spare."""
 
+MESSAGE_VALUES_MAX: Final = 1 << 17
+"""Values in one frame: twice those of 64 blocks of 1,000 transactions. Decoding costs at most some
+20 MB, where 8 MiB of empty lists would cost a gigabyte."""
+
 TRANSACTIONS_MAX: Final = 10_000
 """Transactions in one frame; genesis allows 1,000 to a body, a relay batch is smaller."""
 
@@ -370,6 +374,7 @@ def decode(data: bytes) -> Envelope[SignedMessage] | UnsignedMessage:
     """
     if len(data) > MESSAGE_BYTES_MAX:
         raise FieldError("message", f"at most {MESSAGE_BYTES_MAX} bytes", len(data))
+    canonical.check_size(data, MESSAGE_VALUES_MAX)
     row = fields.array(canonical.decode(data), "message")
     if len(row) == 2:
         unsigned = _UNSIGNED.get(fields.natural(row[0], "message.kind"))

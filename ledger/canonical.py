@@ -82,6 +82,68 @@ def decode(data: bytes) -> Value:
     return cast(Value, value)
 
 
+def check_size(data: bytes, values_max: int) -> None:
+    """Raise `DecodingError` if `data` announces more than `values_max` values, or nests too deeply.
+
+    Builds none of them: a list costs 64 bytes of memory for one byte on the wire, and a count can
+    promise what never follows. For bytes from whoever is not trusted, before `decode`, which finds
+    everything else that is wrong.
+    """
+    enclosing: list[int] = []
+    left, values, position, end = 1, 1, 0, len(data)
+    while position < end:
+        while left == 0:
+            if not enclosing:
+                return
+            left = enclosing.pop()
+        left -= 1
+        head = data[position]
+        position += 1
+        size = _SIZES[head]
+        if size >= 0:
+            position += size
+            continue
+        width, each = _COUNTED[head]
+        count = int.from_bytes(data[position : position + width], "big") if width else head & 0x0F
+        position += width
+        if each == 0:
+            position += count
+            continue
+        values += each * count
+        if values > values_max:
+            raise DecodingError(f"more than {values_max} values")
+        if len(enclosing) == DEPTH_MAX:
+            raise DecodingError(f"nested deeper than {DEPTH_MAX}")
+        enclosing.append(left)
+        left = each * count
+
+
+def _sizes() -> list[int]:
+    """Bytes that follow each first byte of a msgpack value; -1 where a count says it."""
+    sizes = [0] * 256
+    for head in range(0xA0, 0xC0):
+        sizes[head] = head & 0x1F
+    for head in (0xCC, 0xCD, 0xCE, 0xCF, 0xD0, 0xD1, 0xD2, 0xD3):
+        sizes[head] = 1 << (head & 0x03)
+    for head in _COUNTED:
+        sizes[head] = -1
+    return sizes
+
+
+_COUNTED: Final = {
+    **dict.fromkeys(range(0x80, 0x90), (0, 2)),
+    **dict.fromkeys(range(0x90, 0xA0), (0, 1)),
+    **{head: (1 << (head - 0xC4), 0) for head in (0xC4, 0xC5, 0xC6)},
+    **{head: (1 << (head - 0xD9), 0) for head in (0xD9, 0xDA, 0xDB)},
+    **{head: (2 << (head - 0xDC), 1) for head in (0xDC, 0xDD)},
+    **{head: (2 << (head - 0xDE), 2) for head in (0xDE, 0xDF)},
+}
+"""First byte -> size of the count behind it, and values for each counted thing: 2 in a map, 1 in an
+array, 0 where bytes are counted. Floats and extensions pass here; `decode` refuses them."""
+
+_SIZES: Final = _sizes()
+
+
 def _no_extension(code: int, data: bytes) -> object:
     raise ValueError(f"extension type {code}")
 

@@ -97,3 +97,55 @@ def test_nesting_is_bounded_both_ways() -> None:
         canonical.encode([value])
     with pytest.raises(canonical.DecodingError):
         canonical.decode(b"\x91" + data)
+
+
+def count(value: object) -> int:
+    """Values in `value`, keys of maps included."""
+    if isinstance(value, list):
+        return 1 + sum(map(count, value))
+    if isinstance(value, dict):
+        return 1 + sum(1 + count(item) for item in value.values())
+    return 1
+
+
+@given(values)
+def test_the_size_of_a_value_is_known_before_it_is_built(value: canonical.Value) -> None:
+    data = canonical.encode(value)
+    canonical.check_size(data, count(value))
+    if count(value) > 1:
+        with pytest.raises(canonical.DecodingError, match="more than"):
+            canonical.check_size(data, count(value) - 1)
+
+
+@pytest.mark.parametrize("size", [0, 31, 32, 255, 256, 65_535, 65_536])
+def test_long_values_count_as_one(size: int) -> None:
+    for value in ("x" * size, b"x" * size):
+        canonical.check_size(canonical.encode([value, 1]), 3)
+    canonical.check_size(canonical.encode([None] * size), 1 + size)
+    with pytest.raises(canonical.DecodingError):
+        canonical.check_size(canonical.encode([[None] * size]), 1 + size)
+
+
+@given(st.binary(max_size=100))
+def test_whatever_is_decoded_passed_the_size_check(data: bytes) -> None:
+    try:
+        value = canonical.decode(data)
+    except canonical.DecodingError:
+        return
+    canonical.check_size(data, count(value))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xdd\xff\xff\xff\xff" * 10_000,
+        b"\xdc\xff\xff" * 10_000,
+        b"\x91" * 10_000,
+        b"\x81\xa0" * 10_000,
+        b"\xdf\xff\xff\xff\xff",
+    ],
+    ids=["huge counts", "large counts", "deep lists", "deep maps", "huge map"],
+)
+def test_promises_and_depth_are_refused_before_anything_is_built(data: bytes) -> None:
+    with pytest.raises(canonical.DecodingError, match=r"more than|nested deeper"):
+        canonical.check_size(data, 100_000)
