@@ -206,6 +206,11 @@ class LedgerStore(Prover):
         return self._blocks.read(n)
 
     @property
+    def cut_bytes(self) -> int:
+        """Bytes of an unfinished record that opening cut off the block files."""
+        return self._blocks.cut_bytes
+
+    @property
     def first_kept_height(self) -> Height:
         """The lowest block in the block files; lower ones were pruned."""
         return self._blocks.first_height

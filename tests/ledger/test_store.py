@@ -490,6 +490,7 @@ def test_a_torn_decided_block_was_never_decided(world: World, tmp_path: Path) ->
     with path.open("r+b") as file:
         file.truncate(size + 100)
     again = LedgerStore.open(tmp_path, world.genesis)
+    assert again.cut_bytes == 100
     assert again.decided_height == 2
     world.apply(again, block)
     again.close()
