@@ -277,7 +277,8 @@ class _Link:
         chunk = b"?"
         while chunk:
             chunk = await source.read(CHUNK_BYTES)
-            await waiting.put((loop.time() + direction.fault.delay_ms / 1000, chunk))
+            late = direction.fault.delay_ms / 1000 + self._retransmitting(direction.fault.loss)
+            await waiting.put((loop.time() + late, chunk))
 
     async def _pass_on(
         self,
@@ -289,7 +290,6 @@ class _Link:
         while True:
             arrival, chunk = await waiting.get()
             await asyncio.sleep(max(0.0, arrival - loop.time()))
-            await self._lose(direction.fault.loss)
             await direction.passing()
             if not chunk:
                 to.write_eof()
@@ -298,13 +298,13 @@ class _Link:
             to.write(self._damage(chunk, direction.fault))
             await to.drain()
 
-    async def _lose(self, probability: float) -> None:
-        """Wait out the retransmissions of a chunk."""
-        for attempt in range(RETRANSMISSIONS_MAX):
-            if self.random.random() >= probability:
-                return
-            self.counts.lost += 1
-            await asyncio.sleep(RTO_SECONDS * 2**attempt)
+    def _retransmitting(self, probability: float) -> float:
+        """Seconds that the retransmissions of one chunk take; those of the next go on meanwhile."""
+        losses = 0
+        while losses < RETRANSMISSIONS_MAX and self.random.random() < probability:
+            losses += 1
+        self.counts.lost += losses
+        return RTO_SECONDS * (2**losses - 1)
 
     def _damage(self, chunk: bytes, fault: Fault) -> bytes:
         """The chunk as it arrives. Raises `_Dropped`."""
