@@ -54,7 +54,7 @@ from node.evidence import Case
 from node.evidence_store import EvidenceStore
 from node.execution_thread import BlockRunner, ExecutionThread
 from node.frames import Lane
-from node.intake import Intake, Taken
+from node.intake import Intake
 from node.mempool import Mempool, Pending
 from node.proposer import Proposer
 from node.relay import Relay
@@ -509,7 +509,7 @@ class NodeService:
             case "lapsed":
                 return Admission(tx_id, 410, "expired", "its valid_until_ms has passed")
 
-    async def _relayed(self, raw_transactions: tuple[bytes, ...]) -> Taken:
+    async def _relayed(self, peer: str, raw_transactions: tuple[bytes, ...]) -> None:
         """Transactions that a peer passed on: verify those not known, and hold them."""
         assert self._pool is not None
         assert self._driver is not None
@@ -524,27 +524,28 @@ class NodeService:
         finally:
             self._verifying.difference_update(unknown)
         now = clock_ms()
-        good = [verdict for verdict in verdicts if isinstance(verdict, SignedTransaction)]
-        in_vain = sum(not self._take_relayed(signed, now) for signed in good)
+        bad = 0
+        for verdict in verdicts:
+            if isinstance(verdict, SignedTransaction):
+                self._take_relayed(verdict, now)
+            else:
+                bad += 1
+        if bad:
+            log.warning("%s relayed %d bad transactions", peer, bad)
         if unknown:
             self._driver.wake()
-        return Taken(len(verdicts) - len(good), in_vain)
 
-    def _take_relayed(self, signed: SignedTransaction, now_ms: int) -> bool:
-        """Hold it for a block to come; False if it is not wanted."""
+    def _take_relayed(self, signed: SignedTransaction, now_ms: int) -> None:
         assert self._collector is not None
-        added = False
         # One that was executed would wait for ever, and make us suspect every primary.
         executed = self.store.was_executed(signed.id)
         if not executed and self._gatekeeper.refuse(signed, now_ms) is None:
             organisation = self._gatekeeper.organisation(signed.transaction)
-            added = self._mempool.add(signed, organisation, now_ms) == "added"
-            if added:
+            if self._mempool.add(signed, organisation, now_ms) == "added":
                 pending = self._mempool.by_id(signed.id)
                 assert pending is not None
                 pending.relayed_ms = now_ms
         self._collector.transaction_arrived(signed)
-        return added
 
     # --- links ---
 
