@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from consensus.messages import Commit, NewView, PrePrepare
+from consensus.messages import Commit, FetchBody, NewView, PrePrepare
 from ledger.block import Body
 from ledger.hashing import sha256
 from ledger.types import Digest, Height, TimeMs
@@ -110,6 +110,10 @@ class WrongBody(Adversary):
             frame = Proposed(self.world.encode(message), wrong)
             self.world.deliver(self.name, name, frame)
         return None
+
+    def on_frame(self, sender: str, frame: object) -> None:
+        if not isinstance(frame, FetchBody):
+            super().on_frame(sender, frame)
 
 
 class Repeater(Adversary):

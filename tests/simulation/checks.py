@@ -3,8 +3,9 @@
 Safety, over all honest validators: one value and one certified header per height; no key says two
 things in one place, also across crashes; nothing is sent whose record is not on disk; after a
 VIEW-CHANGE no vote below its view; a VIEW-CHANGE shows everything its sender has committed; what a
-NEW-VIEW proposes follows from its VIEW-CHANGEs; no evidence against the honest; block time goes
-on and stays near the clocks; tables are bounded.
+NEW-VIEW proposes follows from its VIEW-CHANGEs, and up to its hi nothing else gets a vote, none
+before the voter has certified its lo; no evidence against the honest; block time goes on and stays
+near the clocks; tables are bounded.
 
 Quorum and NEW-VIEW's content are computed here a second time, from the design and not from
 `consensus`, so that a fault in the shared function is seen.
@@ -69,8 +70,13 @@ class Checker:
         self._said: dict[tuple[object, ...], Digest | bytes] = {}
         self._left: dict[str, View] = {}
         self._committed: dict[str, dict[Height, View]] = {}
-        self.unplanned: dict[View, int] = {}
-        """Views that someone honest changed to for another reason than rotation, and when."""
+        self._reached: dict[str, Height] = {}
+        """Certified heights; a power loss may take certificates, but not what they allowed."""
+        self._obliged: dict[tuple[str, View], tuple[Height, dict[Height, Digest]]] = {}
+        """Of each view that a validator entered: lo and O."""
+        self.unplanned: dict[View, tuple[int, str]] = {}
+        """Views that someone honest changed to for another reason than rotation: when, and whose
+        view they left."""
         self.planned: dict[View, int] = {}
         self.clock_ahead_ms = 0
         """How far the fastest honest clock is ahead of the world's."""
@@ -97,6 +103,7 @@ class Checker:
         if first != header_hash:
             self.fail(f"{name} certified another header at height {n}")
         world.totals.heights = max(world.totals.heights, n)
+        self._reached[name] = max(n, self._reached.get(name, n))
 
     def executed(self, name: str, block: Block, parent: Block | None) -> None:
         if parent is not None and block.time_ms <= parent.time_ms:
@@ -132,6 +139,14 @@ class Checker:
     def _vote(self, name: str, message: PrePrepare | Prepare | Commit) -> None:
         if message.view < self._left.get(name, 0):
             self.fail(f"{name} votes in view {message.view}, which it left")
+        lo, digests = self._obliged.get((name, message.view), (Height(0), {}))
+        if self._reached.get(name, 0) < lo:
+            self.fail(f"{name} votes in view {message.view} before it has certified {lo}")
+        hi = max(digests, default=lo)
+        if message.n <= hi and message.digest != digests.get(message.n, message.digest):
+            self.fail(f"{name} takes another proposal at {message.n} than its new view's")
+        if message.n <= lo:
+            self.fail(f"{name} votes at {message.n}, certified before view {message.view} began")
         if isinstance(message, Commit):
             self._committed.setdefault(name, {})[message.n] = message.view
 
@@ -152,18 +167,28 @@ class Checker:
         changes = [change.message for change in message.view_changes]
         if len({change.signer for change in message.view_changes}) != self.quorum:
             self.fail(f"{name} entered view {message.view} without a quorum")
-        if {item.n: item.digest for item in message.proposals} != due(changes):
+        digests = due(changes)
+        if {item.n: item.digest for item in message.proposals} != digests:
             self.fail(f"{name} entered view {message.view}, which proposes what does not follow")
+        lo = max(change.stable_n for change in changes)
+        self._obliged[(name, message.view)] = (lo, digests)
 
-    def view_started(self, name: str, view: View, reason: str) -> None:
-        table = self.planned if reason == PLANNED else self.unplanned
-        table.setdefault(view, self._world.now)
+    def view_started(self, view: View, left: View, reason: str) -> None:
+        """Someone honest changed from `left` to `view`."""
+        now, primary = self._world.now, self._world.validators.primary(left)
+        if reason == PLANNED:
+            self.planned.setdefault(view, now)
+        else:
+            self.unplanned.setdefault(view, (now, primary))
 
-    def unplanned_since(self, moment: int) -> int:
-        """How many views someone changed to since then, although nobody planned to."""
-        return sum(
-            view not in self.planned and at >= moment for view, at in self.unplanned.items()
-        )
+    def unplanned_since(self, moment: int) -> list[tuple[View, str]]:
+        """The views that someone changed to since then although nobody planned to, each with the
+        primary whose view was left."""
+        return [
+            (view, primary)
+            for view, (at, primary) in self.unplanned.items()
+            if view not in self.planned and at >= moment
+        ]
 
     # --- bounds ---
 

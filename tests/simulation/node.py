@@ -45,8 +45,8 @@ from consensus.verifier import Signed
 from ledger.block import Body, null_digest
 from ledger.certificate import Certificate
 from ledger.errors import IntegrityError
-from ledger.types import Digest, Height, TimeMs
-from tests.simulation.chain import BATCH, Proposed, Relayed
+from ledger.types import Digest, Height, TimeMs, View
+from tests.simulation.chain import BATCH, GENESIS_HEADER, START_MS, Proposed, Relayed
 from tests.simulation.disk import Disk, message_of
 from tests.simulation.intake import Intake
 from tests.simulation.pool import Pool
@@ -128,6 +128,12 @@ class Node:
         return self.replica is not None
 
     @property
+    def certified(self) -> Height:
+        """The certified height as the replica has it (`status` is dear)."""
+        h: Height = self.replica._state.h
+        return h
+
+    @property
     def now_ms(self) -> TimeMs:
         drift = int(self.world.now * self.clock_drift)
         return TimeMs(self.world.wall_ms + self.clock_offset + drift)
@@ -135,7 +141,7 @@ class Node:
     @property
     def views_since_certified(self) -> int:
         """Views entered since the heights in hand could be proposed."""
-        oldest = self.replica.status.certified - 2 * self.world.domain.window
+        oldest = self.certified - 2 * self.world.domain.window
         return sum(h >= oldest for h in self._entered_at)
 
     # --- life ---
@@ -177,6 +183,8 @@ class Node:
         )
 
     def _header(self, n: Height) -> HeaderSummary | None:
+        if n == 0:
+            return HeaderSummary(GENESIS_HEADER, TimeMs(START_MS))
         block = self.ledger.blocks.get(n)
         return None if block is None else HeaderSummary(self.header_hash(n), block.time_ms)
 
@@ -444,11 +452,12 @@ class Node:
             self.world.checker.fail(f"evidence against honest {first.signer}: {first} {second}")
 
     def _view_entered(self, effect: ViewEntered) -> None:
-        self.entered.append((self.world.now, effect))
-        self._entered_at.append(self.replica.status.certified)
-        self.pool.watch.new_primary()
         if effect.in_view_change and self.world.is_honest(self.name):
-            self.world.checker.view_started(self.name, effect.view, effect.reason)
+            left = self.entered[-1][1].view if self.entered else View(0)
+            self.world.checker.view_started(effect.view, left, effect.reason)
+        self.entered.append((self.world.now, effect))
+        self._entered_at.append(self.certified)
+        self.pool.watch.new_primary()
 
     # --- ledger ---
 

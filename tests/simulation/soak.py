@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import gc
 import itertools
+import logging
 import multiprocessing
 import sys
 import time
@@ -134,6 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, help="replay this one run")
     parser.add_argument("--n", type=int, help="with --seed: how many validators")
     options = parser.parse_args(arguments)
+    logging.disable(logging.WARNING)  # cut tails of logs are what is simulated
     if options.seed is not None:
         return _replay(options.seed, options.n or SIZES[options.seed % len(SIZES)])
     return _soak(options)
