@@ -28,6 +28,9 @@ BATCH_BYTES: Final = 256 << 10
 PACKED_BYTES_MAX: Final = MESSAGE_BYTES_MAX + LENGTH_SIZE + BATCH_BYTES
 """Longest WebSocket message: a full batch and, at worst, the longest frame as its last."""
 
+FRAMES_MAX: Final = 4_096
+"""Frames of one WebSocket message; a batch of votes alone has some 1,500."""
+
 LANE_BYTES_MAX: Final = 4 * MESSAGE_BYTES_MAX
 """What a slow peer may cost in memory per lane; a window of the largest bodies fits."""
 
@@ -68,7 +71,7 @@ class OutgoingQueue:
         batch: list[bytes] = []
         room = BATCH_BYTES
         for lane, queue in zip(Lane, self._lanes, strict=True):
-            while queue and room > 0:
+            while queue and room > 0 and len(batch) < FRAMES_MAX:
                 frame = queue.popleft()
                 self._sizes[lane] -= len(frame)
                 room -= len(frame)
@@ -101,6 +104,8 @@ def unpack(data: bytes) -> list[bytes]:
         length = int.from_bytes(data[offset:start], "big")
         if length == 0 or length > MESSAGE_BYTES_MAX or start + length > len(data):
             raise FieldError("frame", "a length within its message", length)
+        if len(frames) == FRAMES_MAX:
+            raise FieldError("frames", f"at most {FRAMES_MAX} in a message", FRAMES_MAX + 1)
         frames.append(data[start : start + length])
         offset = start + length
     return frames

@@ -3,19 +3,22 @@ answered at once.
 
 Signed messages pass `consensus.verifier` and become events. Unsigned ones prove themselves or are
 questions: they are dealt with here, and the replica only hears the outcome. A frame that does not
-verify is counted against the peer that delivered it and goes no further.
+verify ends the link that it came on, unless it is of another epoch and so merely late; and so does
+a relayed transaction that its relayer cannot have verified.
 
-Answers that read the disk are made in a thread, one at a time per peer: a peer that asks faster
-than it is answered has its further questions dropped, and asks again.
+What a peer may ask for, and how much processor time its frames may take, is `node.conduct`'s.
+Answers that read the disk are made in a thread, one at a time per peer. A question too many is
+dropped; whoever means it asks again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Protocol
 
 from consensus.events import (
     BlocksFetched,
@@ -35,7 +38,7 @@ from consensus.messages import (
     UnsignedMessage,
     encode,
 )
-from consensus.verifier import Signed, Verifier
+from consensus.verifier import AnySigned, Signed, Verifier, WrongEpoch
 from ledger.errors import IntegrityError, InvalidInput
 from ledger.types import Digest, Height
 from ledger.validators import ValidatorSet
@@ -43,6 +46,7 @@ from node import catch_up
 from node.bodies import Bodies
 from node.body_collector import BodyCollector
 from node.catch_up import BlockSource
+from node.conduct import IN_VAIN_SECONDS, Allowance, Conduct
 from node.driver import Driver, Links
 from node.frames import Lane
 from node.mempool import Mempool
@@ -52,8 +56,28 @@ log = logging.getLogger(__name__)
 VERIFYING_MAX: Final = 8_000
 """Relayed transactions of one peer under verification: about a second of work for two threads."""
 
+SLICE_SECONDS: Final = 0.005
+"""Processor time that one peer's frames take before others have their turn."""
+
 ANSWER_TRANSACTIONS_BYTES: Final = 4 << 20
 """Single transactions in one answer; a whole body at most."""
+
+
+class PeerLinks(Links, Protocol):
+    """What this module needs of `node.transport`."""
+
+    @property
+    def conduct(self) -> Conduct: ...
+
+    def expel(self, organisation: str, reason: str) -> None: ...
+
+
+class Taken(NamedTuple):
+    """How many relayed transactions do not verify, and how many do and were executed already or
+    are not allowed."""
+
+    bad: int
+    in_vain: int
 
 
 class Intake:
@@ -66,12 +90,12 @@ class Intake:
         validators: ValidatorSet,
         verifier: Verifier,
         driver: Driver,
-        links: Links,
+        links: PeerLinks,
         bodies: Bodies,
         collector: BodyCollector,
         mempool: Mempool,
         source: BlockSource,
-        relayed: Callable[[str, tuple[bytes, ...]], Coroutine[Any, Any, None]],
+        relayed: Callable[[tuple[bytes, ...]], Coroutine[Any, Any, Taken]],
     ) -> None:
         self._chain_id = chain_id
         self._validators = validators
@@ -90,24 +114,53 @@ class Intake:
         """Frames that did not verify, by the peer that delivered them."""
         self.dropped: Counter[str] = Counter()
         """Relayed transactions dropped while that peer's earlier ones were being verified."""
+        self.unanswered: Counter[str] = Counter()
+        """Questions dropped because that peer asks too many."""
         self._verifying: Counter[str] = Counter()
 
     async def receive(self, peer: str, frames: list[bytes]) -> None:
-        """Take the frames of one WebSocket message; waits while the inbox is full."""
+        """Take the frames of one WebSocket message; waits while the inbox is full, or while the
+        peer has used more processor time than it may."""
+        began = time.thread_time()
         for frame in frames:
             try:
                 message = self._verifier.verify(frame)
-            except (InvalidInput, IntegrityError) as error:
+            except WrongEpoch as error:
                 self.refused[peer] += 1
                 log.debug("refused a frame from %s: %s", peer, error)
                 continue
-            if isinstance(message, Signed):
-                self._driver.post(Received(self._driver.now(), peer, message))
-            elif isinstance(message, Transactions):
-                self._take_transactions(peer, message.transactions)
-            else:
-                self._unsigned(peer, message)
+            except (InvalidInput, IntegrityError) as error:
+                self._misbehaved(peer, f"delivered what does not verify ({error})")
+                return
+            if isinstance(message, Blocks) and peer in self._asked:
+                # We wanted it, so it is on our account.
+                began = time.thread_time()
+            self._take(peer, message)
+            if time.thread_time() - began > SLICE_SECONDS:
+                await asyncio.sleep(self._bill(peer, began))
+                began = time.thread_time()
+        await asyncio.sleep(self._bill(peer, began))
         await self._driver.room()
+
+    def _take(self, peer: str, message: AnySigned | UnsignedMessage) -> None:
+        if isinstance(message, Signed):
+            self._driver.post(Received(self._driver.now(), peer, message))
+        elif isinstance(message, Transactions):
+            self._take_transactions(peer, message.transactions)
+        else:
+            self._unsigned(peer, message)
+
+    def _bill(self, peer: str, began: float) -> float:
+        """Put the time since `began` on the peer's account; the seconds until it is paid."""
+        now = asyncio.get_running_loop().time()
+        return self._allowance(peer).cpu.take(time.thread_time() - began, now)
+
+    def _allowance(self, peer: str) -> Allowance:
+        return self._links.conduct.allowance(peer, asyncio.get_running_loop().time())
+
+    def _misbehaved(self, peer: str, reason: str) -> None:
+        self.refused[peer] += 1
+        self._links.expel(peer, reason)
 
     def _take_transactions(self, peer: str, transactions: tuple[bytes, ...]) -> None:
         """Have them verified beside what follows on the link: votes don't wait for that."""
@@ -116,7 +169,7 @@ class Intake:
             self.dropped[peer] += len(transactions)
             return
         self._verifying[peer] += len(transactions)
-        task = asyncio.create_task(self._relayed(peer, transactions))
+        task = asyncio.create_task(self._verify_relayed(peer, transactions))
         self._tasks.add(task)
 
         def done(finished: asyncio.Task[None]) -> None:
@@ -124,6 +177,14 @@ class Intake:
             self._ended("transactions of " + peer, finished)
 
         task.add_done_callback(done)
+
+    async def _verify_relayed(self, peer: str, transactions: tuple[bytes, ...]) -> None:
+        taken = await self._relayed(transactions)
+        if taken.bad:
+            self._misbehaved(peer, f"relayed {taken.bad} transactions that do not verify")
+        if taken.in_vain:
+            now = asyncio.get_running_loop().time()
+            self._allowance(peer).cpu.take(taken.in_vain * IN_VAIN_SECONDS, now)
 
     def asked_for_blocks(self, peer: str, message: FetchBlocks) -> None:
         """We ask `peer` for blocks: its next BLOCKS is the answer."""
@@ -137,6 +198,25 @@ class Intake:
         match message:
             case BodyData():
                 self._collector.body_arrived(self._bodies.propose(peer, message))
+            case Blocks():
+                if peer in self._asked:
+                    first = self._asked.pop(peer)
+                    self._in_background(peer + "'s blocks", self._take_blocks(peer, first, message))
+            case OwnVote():
+                self._own_vote(peer, message)
+            case _ if self._may_ask(peer):
+                self._asked_by(peer, message)
+            case _:
+                self.unanswered[peer] += 1
+
+    def _may_ask(self, peer: str) -> bool:
+        """Whether another question of `peer` is answered; it pays for it."""
+        now = asyncio.get_running_loop().time()
+        allowance = self._allowance(peer)
+        return allowance.answers.spend(0, now) and allowance.questions.spend(1, now)
+
+    def _asked_by(self, peer: str, message: UnsignedMessage) -> None:
+        match message:
             case FetchBody(digest):
                 held = self._bodies.get(digest)
                 if held is not None:
@@ -145,28 +225,23 @@ class Intake:
                 self._answer_transactions(peer, digests)
             case FetchBlocks(first):
                 self._in_background(peer, self._answer_blocks(peer, first))
-            case Blocks():
-                if peer in self._asked:
-                    first = self._asked.pop(peer)
-                    self._in_background(peer + "'s blocks", self._take_blocks(peer, first, message))
             case OwnVoteQuery():
                 self._driver.post(OwnVoteAsked(self._driver.now(), peer))
-            case OwnVote():
-                self._own_vote(peer, message)
-            case Transactions():
-                raise AssertionError("handled by receive")
+            case _:
+                raise AssertionError("no question")
 
     def _own_vote(self, peer: str, message: OwnVote) -> None:
         try:
             votes = self._verifier.own_votes(message)
         except (InvalidInput, IntegrityError) as error:
-            self.refused[peer] += 1
-            log.warning("%s answered with a vote that does not verify: %s", peer, error)
+            self._misbehaved(peer, f"answered with a vote that does not verify ({error})")
             return
         self._driver.post(OwnVoteAnswered(self._driver.now(), peer, votes))
 
     def _answer(self, peer: str, message: UnsignedMessage) -> None:
-        self._links.send(peer, Lane.SYNC, encode(message))
+        data = encode(message)
+        self._allowance(peer).answers.take(len(data), asyncio.get_running_loop().time())
+        self._links.send(peer, Lane.SYNC, data)
 
     def _answer_transactions(self, peer: str, digests: tuple[Digest, ...]) -> None:
         held = self._bodies.transactions(digests)

@@ -54,7 +54,7 @@ from node.evidence import Case
 from node.evidence_store import EvidenceStore
 from node.execution_thread import BlockRunner, ExecutionThread
 from node.frames import Lane
-from node.intake import Intake
+from node.intake import Intake, Taken
 from node.mempool import Mempool, Pending
 from node.proposer import Proposer
 from node.relay import Relay
@@ -509,7 +509,7 @@ class NodeService:
             case "lapsed":
                 return Admission(tx_id, 410, "expired", "its valid_until_ms has passed")
 
-    async def _relayed(self, peer: str, raw_transactions: tuple[bytes, ...]) -> None:
+    async def _relayed(self, raw_transactions: tuple[bytes, ...]) -> Taken:
         """Transactions that a peer passed on: verify those not known, and hold them."""
         assert self._pool is not None
         assert self._driver is not None
@@ -524,28 +524,26 @@ class NodeService:
         finally:
             self._verifying.difference_update(unknown)
         now = clock_ms()
-        bad = 0
-        for verdict in verdicts:
-            if isinstance(verdict, SignedTransaction):
-                self._take_relayed(verdict, now)
-            else:
-                bad += 1
-        if bad:
-            log.warning("%s relayed %d bad transactions", peer, bad)
+        good = [verdict for verdict in verdicts if isinstance(verdict, SignedTransaction)]
+        in_vain = sum(not self._take_relayed(signed, now) for signed in good)
         if unknown:
             self._driver.wake()
+        return Taken(len(verdicts) - len(good), in_vain)
 
-    def _take_relayed(self, signed: SignedTransaction, now_ms: int) -> None:
+    def _take_relayed(self, signed: SignedTransaction, now_ms: int) -> bool:
+        """Hold it for a block to come, unless the mempool is full; False if it is not allowed."""
         assert self._collector is not None
         # One that was executed would wait for ever, and make us suspect every primary.
         executed = self.store.was_executed(signed.id)
-        if not executed and self._gatekeeper.refuse(signed, now_ms) is None:
+        wanted = not executed and self._gatekeeper.refuse(signed, now_ms) is None
+        if wanted:
             organisation = self._gatekeeper.organisation(signed.transaction)
             if self._mempool.add(signed, organisation, now_ms) == "added":
                 pending = self._mempool.by_id(signed.id)
                 assert pending is not None
                 pending.relayed_ms = now_ms
         self._collector.transaction_arrived(signed)
+        return wanted
 
     # --- links ---
 

@@ -1,9 +1,9 @@
 """Links between validators: WebSockets in TLS 1.3, both sides authenticated by pinned keys.
 
-Outgoing links are `node.peer_link`'s; this module accepts incoming ones and hands their frames on.
-One incoming link per validator: a newer one replaces the older, which a peer that lost power can't
-close. A peer that sends too much is read more slowly (TCP then slows the peer down); nobody else
-notices. Frames that are no frames end the link.
+Outgoing links are `node.peer_link`'s; this module takes incoming ones from `node.door` and hands
+their frames on. One incoming link per validator: a newer one replaces the older, which a peer that
+lost power can't close. A peer that sends too much is read more slowly, one that sends what is no
+frame loses its link and is kept out (`node.conduct`); nobody else notices.
 
 Left out: what frames mean, and signatures on them. A link only tells which organisation delivers.
 """
@@ -14,29 +14,24 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import ceil
 from typing import Final, Protocol
 
 import aiohttp
-from aiohttp import WSMsgType, web
+from aiohttp import WebSocketError, WSMessage, WSMsgType, web
 
-from ledger.errors import InvalidInput
+from ledger.errors import FieldError, InvalidInput
+from node.conduct import Conduct
+from node.door import CLOSE_SECONDS_MAX, Door
 from node.frames import PACKED_BYTES_MAX, Lane, unpack
 from node.peer_link import HEARTBEAT_SECONDS, PATH, PeerLink
 from node.tls import PeerNotPinned, organisation_of
 
 log = logging.getLogger(__name__)
 
-BYTES_PER_SECOND: Final = 64 << 20
-"""Sustained rate of one peer: half of a 1 Gbit/s link, many times a full chain's traffic."""
-
-BYTES_BURST: Final = 128 << 20
-"""A few answers of blocks at once, which a catching-up validator asks for itself."""
-
-FRAMES_PER_SECOND: Final = 5_000
-FRAMES_BURST: Final = 20_000
-"""Frames of one peer: votes are some 40 a second and height, ticks four."""
-
-CLOSE_SECONDS_MAX: Final = 2.0
+MESSAGE_OVERHEAD_BYTES: Final = 64
+"""What an empty WebSocket message costs beside its bytes."""
 
 
 class Receiver(Protocol):
@@ -45,21 +40,12 @@ class Receiver(Protocol):
     async def __call__(self, organisation: str, frames: list[bytes]) -> None: ...
 
 
-class TokenBucket:
-    """How long to wait before `amount` more; `rate` a second, `burst` at once."""
+@dataclass(frozen=True, slots=True)
+class _Incoming:
+    """A link that a peer sends on."""
 
-    def __init__(self, rate: float, burst: float, now: float) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._tokens = burst
-        self._updated = now
-
-    def take(self, amount: float, now: float) -> float:
-        """Take `amount` tokens at time `now` (seconds) and return the seconds to wait for them."""
-        self._tokens = min(self._burst, self._tokens + (now - self._updated) * self._rate)
-        self._updated = now
-        self._tokens -= amount
-        return max(0.0, -self._tokens / self._rate)
+    socket: web.WebSocketResponse
+    transport: asyncio.Transport
 
 
 class Transport:
@@ -85,7 +71,10 @@ class Transport:
         self._receiver = receiver
         self._on_change = on_change
         self._links: dict[str, PeerLink] = {}
-        self._incoming: dict[str, web.WebSocketResponse] = {}
+        self._incoming: dict[str, _Incoming] = {}
+        self.conduct = Conduct(pinned)
+        """What each peer may cost and how it behaved."""
+        self._door: Door | None = None
         self._session: aiohttp.ClientSession | None = None
         self._runner: web.AppRunner | None = None
         self.port = 0
@@ -94,14 +83,12 @@ class Transport:
     async def start(self, host: str, port: int) -> None:
         """Listen, then dial every peer. Raises `OSError` if the address is in use."""
         app = web.Application()
-        app.router.add_get(PATH, self._accept)
+        app.router.add_route("*", "/{path:.*}", self._accept)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
         await self._runner.setup()
-        site = web.TCPSite(
-            self._runner, host, port, ssl_context=self._server_context, reuse_address=True
-        )
-        await site.start()
-        self.port = self._runner.addresses[0][1]
+        assert self._runner.server is not None
+        self._door = Door(self._server_context, self._runner.server)
+        self.port = self._door.open(host, port)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, force_close=True)
         )
@@ -122,8 +109,10 @@ class Transport:
         await asyncio.gather(*(link.stop() for link in self._links.values()))
         if self._session is not None:
             await self._session.close()
+        if self._door is not None:
+            await self._door.close()
         await asyncio.gather(
-            *(self._close(socket) for socket in list(self._incoming.values())),
+            *(self._close(incoming.socket) for incoming in list(self._incoming.values())),
             return_exceptions=True,
         )
         if self._runner is not None:
@@ -152,50 +141,113 @@ class Transport:
         """Frames dropped for slow peers since the start."""
         return sum(link.dropped for link in self._links.values())
 
-    async def _accept(self, request: web.Request) -> web.WebSocketResponse:
-        tls = None if request.transport is None else request.transport.get_extra_info("ssl_object")
+    def expel(self, organisation: str, reason: str) -> None:
+        """End the link from a peer that misbehaved, and take no new one for a while."""
+        seconds = self.conduct.offence(organisation, self._now())
+        log.warning("%s %s: no link from it for %g s", organisation, reason, seconds)
+        incoming = self._incoming.pop(organisation, None)
+        if incoming is not None:
+            incoming.transport.abort()
+
+    def kept_out(self, organisation: str) -> float:
+        """For how many seconds more no link is taken from it."""
+        return self.conduct.kept_out(organisation, self._now())
+
+    @property
+    def calls_refused(self) -> int:
+        """Connections to the peer listener closed before they cost anything."""
+        return 0 if self._door is None else self._door.refused
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def _accept(self, request: web.Request) -> web.StreamResponse:
+        """One request a connection: it becomes a link, or is refused and closed."""
+        transport = request.transport
+        if transport is None or self._door is None:
+            raise ConnectionResetError("the caller went away")
+        self._door.settle(transport.get_extra_info("peername"))
+        refusal = web.Response(status=403)
+        refusal.force_close()
         try:
-            organisation = organisation_of(
-                None if tls is None else tls.getpeercert(binary_form=True), self._pinned
-            )
+            tls = transport.get_extra_info("ssl_object")
+            shown = None if tls is None else tls.getpeercert(binary_form=True)
+            organisation = organisation_of(shown, self._pinned)
         except PeerNotPinned as error:
             log.warning("refused a link from %s: %s", request.remote, error)
-            raise web.HTTPForbidden from None
+            return refusal
+        seconds = self.kept_out(organisation)
+        if seconds > 0:
+            refusal.headers["Retry-After"] = str(ceil(seconds))
+            return refusal
+        if request.path != PATH:
+            return refusal
+        return await self._serve(organisation, request, transport)
+
+    async def _serve(
+        self, organisation: str, request: web.Request, transport: asyncio.Transport
+    ) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(
-            compress=False, heartbeat=HEARTBEAT_SECONDS, max_msg_size=PACKED_BYTES_MAX
+            timeout=CLOSE_SECONDS_MAX,
+            autoping=False,
+            compress=False,
+            heartbeat=HEARTBEAT_SECONDS,
+            max_msg_size=PACKED_BYTES_MAX,
         )
         await socket.prepare(request)
         older = self._incoming.get(organisation)
-        self._incoming[organisation] = socket
+        incoming = self._incoming[organisation] = _Incoming(socket, transport)
         if older is not None:
-            await self._close(older)
+            older.transport.abort()
         try:
             await self._read(organisation, socket)
         except InvalidInput as error:
-            log.warning("closed the link from %s: %s", organisation, error)
+            self.expel(organisation, f"sent what is no frame ({error})")
         finally:
-            if self._incoming.get(organisation) is socket:
+            if self._incoming.get(organisation) is incoming:
                 del self._incoming[organisation]
             await self._close(socket)
         return socket
 
     async def _read(self, organisation: str, socket: web.WebSocketResponse) -> None:
-        loop = asyncio.get_running_loop()
-        size = TokenBucket(BYTES_PER_SECOND, BYTES_BURST, loop.time())
-        count = TokenBucket(FRAMES_PER_SECOND, FRAMES_BURST, loop.time())
-        async for message in socket:
-            if message.type is not WSMsgType.BINARY:
-                break
-            frames = unpack(message.data)
-            now = loop.time()
-            wait = max(size.take(len(message.data), now), count.take(len(frames), now))
+        """Hand on what comes until the link ends. Raises `InvalidInput` for what is no frame."""
+        allowance = self.conduct.allowance(organisation, self._now())
+        while not socket.closed:
+            message = await socket.receive()
+            frames = _frames(message)
+            if frames is None:
+                return
+            now = self._now()
+            size = MESSAGE_OVERHEAD_BYTES + len(message.data or b"")
+            wait = max(allowance.bytes.take(size, now), allowance.frames.take(1 + len(frames), now))
             if wait > 0:
                 await asyncio.sleep(wait)
-            await self._receiver(organisation, frames)
+            if message.type is WSMsgType.PING:
+                await socket.pong(message.data)
+            elif frames:
+                await self._receiver(organisation, frames)
 
     async def _close(self, socket: web.WebSocketResponse) -> None:
         try:
             async with asyncio.timeout(CLOSE_SECONDS_MAX):
                 await socket.close()
-        except TimeoutError:
+        except (TimeoutError, OSError):
             log.debug("an incoming link did not close in time")
+
+
+def _frames(message: WSMessage) -> list[bytes] | None:
+    """The frames of a message, none for pings and pongs; None where the link ends by itself.
+
+    Raises `FieldError` for what no peer of ours sends.
+    """
+    match message.type:
+        case WSMsgType.BINARY:
+            return unpack(message.data)
+        case WSMsgType.PING | WSMsgType.PONG:
+            return []
+        case WSMsgType.CLOSE | WSMsgType.CLOSING | WSMsgType.CLOSED:
+            return None
+        case WSMsgType.ERROR if not isinstance(message.data, WebSocketError):
+            return None
+        case _:
+            raise FieldError("message", "a WebSocket message of bytes", message.data)

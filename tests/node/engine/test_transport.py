@@ -11,9 +11,10 @@ from typing import Any
 import aiohttp
 import pytest
 
+from node.conduct import TokenBucket
 from node.frames import Lane
 from node.peer_link import PATH
-from node.transport import TokenBucket, Transport
+from node.transport import Transport
 
 Pinned = dict[str, bytes]
 
