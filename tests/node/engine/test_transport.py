@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import WSMsgType
 
-from node.conduct import TokenBucket
-from node.frames import Lane
+from node import door
+from node.frames import FRAMES_MAX, PACKED_BYTES_MAX, Lane, pack
 from node.peer_link import PATH
 from node.transport import Transport
 
@@ -164,9 +165,150 @@ async def test_what_is_no_frame_ends_the_link(founders: list[Any], pinned: Pinne
         assert first.received == []
 
 
-def test_a_token_bucket_lets_a_burst_through_and_then_the_rate() -> None:
-    bucket = TokenBucket(rate=10, burst=20, now=0)
-    assert bucket.take(20, now=0) == 0
-    assert bucket.take(10, now=0) == 1
-    assert bucket.take(10, now=2) == 0
-    assert bucket.take(40, now=100) == 2
+CONTEXTS: dict[str, ssl.SSLContext] = {}
+"""Client sides by organisation: unlocking a key takes as long as a time out."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def contexts(founders: list[Any]) -> None:
+    pinned = {founder.organisation: founder.certificate for founder in founders}
+    CONTEXTS.update({founder.organisation: founder.contexts(pinned)[1] for founder in founders})
+
+
+@asynccontextmanager
+async def dialling(end: End) -> AsyncIterator[Callable[[str], Awaitable[Any]]]:
+    """`dial(organisation)` makes a raw link to `end`; all are closed at the end."""
+    async with aiohttp.ClientSession() as session, AsyncExitStack() as sockets:
+
+        async def dial(organisation: str) -> Any:
+            url, context = f"https://{address(end)}{PATH}", CONTEXTS[organisation]
+            socket = await session.ws_connect(url, ssl=context, autoping=False)
+            sockets.push_async_callback(socket.close)
+            return socket
+
+        yield dial
+
+
+async def ended(socket: Any) -> None:
+    async with asyncio.timeout(30):
+        while (await socket.receive()).type not in (WSMsgType.CLOSED, WSMsgType.ERROR):
+            pass
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda socket: socket.send_bytes(b"\xff\xff\xff\xff"),
+        lambda socket: socket.send_str("text"),
+        lambda socket: socket.send_bytes(pack([b"x"] * (FRAMES_MAX + 1))),
+        lambda socket: socket.send_bytes(bytes(PACKED_BYTES_MAX + 1)),
+    ],
+    ids=["no frame", "text", "too many frames", "oversized"],
+)
+async def test_row_41_what_no_peer_sends_ends_the_link_and_keeps_the_sender_out(
+    founders: list[Any], pinned: Pinned, spoil: Callable[[Any], Awaitable[None]]
+) -> None:
+    async with listening(founders[0], pinned, {}) as first, dialling(first) as dial:
+        socket = await dial("org-1")
+        with suppress(ConnectionError):
+            await spoil(socket)
+        await ended(socket)
+        assert 0 < first.transport.kept_out("org-1") <= 1
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await dial("org-1")
+        assert refused.value.status == 403
+        assert refused.value.headers is not None
+        assert refused.value.headers["Retry-After"] == "1"
+        other = await dial("org-2")
+        await other.send_bytes(pack([b"hello"]))
+        await first.until(lambda: bool(first.received))
+        assert first.received == [("org-2", b"hello")]
+        await asyncio.sleep(first.transport.kept_out("org-1"))
+        again = await dial("org-1")
+        await again.send_bytes(pack([b"mended"]))
+        await first.until(lambda: len(first.received) == 2)
+
+
+async def test_an_expelled_peer_loses_its_link_at_once(founders: list[Any], pinned: Pinned) -> None:
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(listening(founders[0], pinned, {}))
+        second = await stack.enter_async_context(
+            listening(founders[1], pinned, {"org-0": address(first)})
+        )
+        await second.until(lambda: second.transport.connected("org-0"))
+        first.transport.expel("org-1", "lied")
+        await second.until(lambda: not second.transport.connected("org-0"))
+        await second.until(lambda: second.transport.connected("org-0"))
+        assert first.transport.kept_out("org-1") == 0
+
+
+async def test_a_newer_link_replaces_the_older_at_once(founders: list[Any], pinned: Pinned) -> None:
+    async with listening(founders[0], pinned, {}) as first, dialling(first) as dial:
+        older = await dial("org-1")
+        newer = await dial("org-1")
+        began = asyncio.get_running_loop().time()
+        await newer.send_bytes(pack([b"new"]))
+        await first.until(lambda: bool(first.received))
+        assert asyncio.get_running_loop().time() - began < 1, "nobody waits for the old one"
+        await ended(older)
+
+
+async def test_pings_are_answered(founders: list[Any], pinned: Pinned) -> None:
+    async with listening(founders[0], pinned, {}) as first, dialling(first) as dial:
+        socket = await dial("org-1")
+        await socket.ping(b"there?")
+        message = await asyncio.wait_for(socket.receive(), 30)
+        assert (message.type, message.data) == (WSMsgType.PONG, b"there?")
+
+
+async def test_a_connection_gets_one_request(founders: list[Any], pinned: Pinned) -> None:
+    async with listening(founders[0], pinned, {}) as first:
+        _, client = founders[1].contexts(pinned)
+        host, port = address(first).split(":")
+        reader, writer = await asyncio.open_connection(host, int(port), ssl=client)
+        writer.write(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n" * 3)
+        answer = await asyncio.wait_for(reader.read(), 30)
+        assert answer.count(b"HTTP/1.1 403") == 1
+        writer.close()
+
+
+# --- the door ---
+
+
+async def silent_calls(end: End, count: int) -> list[asyncio.StreamWriter]:
+    host, port = address(end).split(":")
+    return [(await asyncio.open_connection(host, int(port)))[1] for _ in range(count)]
+
+
+async def test_callers_that_say_nothing_are_few_and_dropped_in_time(
+    founders: list[Any], pinned: Pinned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "SETTLE_SECONDS_MAX", 1.0)
+    monkeypatch.setattr(door, "UNSETTLED_PER_ADDRESS_MAX", 3)
+    async with listening(founders[0], pinned, {}) as first, dialling(first) as dial:
+        writers = await silent_calls(first, 5)
+        await first.until(lambda: first.transport.calls_refused == 2)
+        with pytest.raises((aiohttp.ClientError, OSError)):
+            await dial("org-1")
+        await asyncio.sleep(1.2)
+        socket = await dial("org-1")
+        assert not socket.closed
+        for writer in writers:
+            writer.close()
+
+
+async def test_who_calls_too_often_is_refused_before_tls(
+    founders: list[Any], pinned: Pinned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "CALLS_BURST", 2)
+    monkeypatch.setattr(door, "CALLS_PER_SECOND", 1)
+    async with listening(founders[0], pinned, {}) as first, dialling(first) as dial:
+        standing = await dial("org-1")
+        await dial("org-2")
+        with pytest.raises((aiohttp.ClientError, OSError)):
+            await dial("org-3")
+        assert first.transport.calls_refused == 1
+        await standing.send_bytes(pack([b"still here"]))
+        await first.until(lambda: bool(first.received))
+        await asyncio.sleep(1.1)
+        await dial("org-3")
