@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 
 from consensus.config import TICK_MS, Config, HeaderSummary, LedgerHead
 from consensus.effects import (
+    DURABLE,
     Alarm,
+    AppendDecided,
     Broadcast,
     CheckBody,
     Effect,
@@ -276,6 +278,8 @@ class Solo:
     def _note(self, effects: list[Effect]) -> list[Effect]:
         """Keep what is durable, and demand that it comes before the message that rests on it."""
         for effect in effects:
+            if isinstance(effect, Persist | PersistBody | AppendDecided):
+                assert isinstance(effect, DURABLE), "the driver would not write it first"
             if isinstance(effect, Persist):
                 self.wal.append(effect.record)
             elif isinstance(effect, PersistBody):
