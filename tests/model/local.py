@@ -63,10 +63,13 @@ from tests.model.rules import Broken, Said, hear
 from tests.model.scope import BASE_HASH, NOW_MS, Choice, World
 
 VOLATILE: Final = frozenset(
-    "config domain validators me key quorum weak safety log out peers now_ms clock_ms timer_ms "
-    "last_tick_ms last_block_ms view_lo_time_ms view_changes failed_views in_contact suspicion "
-    "own_suspect own_suspect_ms marker fetch fetch_peer body_peer body_asked_ms nondeterminism "
-    "answers known_highest known_executed evidence".split()
+    (
+        *("config", "domain", "validators", "me", "key", "quorum", "weak", "safety", "log", "out"),
+        *("now_ms", "clock_ms", "timer_ms", "last_tick_ms", "last_block_ms", "view_lo_time_ms"),
+        *("peers", "answers", "known_highest", "known_executed", "evidence", "nondeterminism"),
+        *("own_suspect", "own_suspect_ms", "suspicion", "in_contact", "marker"),
+        *("view_changes", "failed_views", "fetch", "fetch_peer", "body_peer", "body_asked_ms"),
+    )
 )
 """What a replica knows beyond the protocol's state: who it is, time, and what others said."""
 
@@ -78,9 +81,6 @@ DEAD_IN_VIEW_CHANGE: Final = frozenset(("view_lo", "ready", "hi"))
 
 LOST_IN_CRASH: Final = frozenset(("certificates", "fetched", "headers"))
 """What others' messages bring again."""
-
-DURABLE_MAX: Final = 16
-"""Durable effects of one input, at most."""
 
 
 class Input(NamedTuple):
@@ -127,14 +127,19 @@ class Crash(Exception):
     """Thrown in the middle of a turn."""
 
 
-def _protocol_state(replica: Replica, without: frozenset[str] = frozenset()) -> Hashable:
-    """Equal for replicas that behave equally."""
+def _protocol_state(
+    replica: Replica, without: frozenset[str] = frozenset(), last_view: int | None = None
+) -> Hashable:
+    """Equal for replicas that behave equally. In `last_view` older certificates are of no use."""
     s = replica._state
     left_out = VOLATILE | without | (DEAD_IN_VIEW_CHANGE if s.safety.in_view_change else set())
     own = OWN | (DEAD_IN_VIEW_CHANGE if s.safety.in_view_change else set())
     state = [(key, _plain(value)) for key, value in vars(s).items() if key not in left_out]
-    safety = [(key, _plain(value)) for key, value in vars(s.safety).items() if key not in own]
-    return (tuple(state), tuple(safety))
+    safety = {key: _plain(value) for key, value in vars(s.safety).items() if key not in own}
+    if s.view == last_view and not s.safety.in_view_change:
+        new = {n: item for n, item in s.safety.prepared.items() if item.view == last_view}
+        safety["prepared"] = _plain(new)
+    return (tuple(state), tuple(safety.items()))
 
 
 def _plain(value: Any) -> Hashable:
@@ -373,6 +378,15 @@ class Turn:
             if _protocol_state(self.replica, LOST_IN_CRASH) != kept:
                 raise Broken("does not recover to the state it crashed in")
 
+    def _on_torn(self, given: Input) -> None:
+        """A crash inside the turns of the input `data`, after `n` of its durable effects."""
+        self.crash_after = given.n
+        try:
+            self.take(given.data)
+        except Crash:
+            self.crash_after = None
+            self.recover()
+
     # --- start ---
 
     def recover(self) -> None:
@@ -408,15 +422,21 @@ class Turn:
 
 
 class Locals:
-    """All local states seen, and the transitions between them."""
+    """All local states seen, and the transitions between them.
 
-    def __init__(self, world: World, rules: bool) -> None:
+    With `last_view`, states are one that differ in what matters to later views only.
+    """
+
+    def __init__(self, world: World, rules: bool, last_view: int | None = None) -> None:
         self.world = world
+        self.last_view = last_view
         self.rules = rules
         self.states: list[Local] = []
+        self.views: list[int] = []
         self.runs = 0
         self._numbers: dict[Hashable, int] = {}
         self._steps: dict[tuple[int, Input], Step | None] = {}
+        self._durable: dict[tuple[int, Input], int] = {}
         self._starts: dict[str, int] = {}
 
     def start(self, name: str) -> int:
@@ -436,50 +456,37 @@ class Locals:
             self._steps[key] = self._run(number, given)
         return self._steps[key]
 
-    def _turn(self, number: int, crash_after: int | None = None) -> Turn:
-        local = self.states[number]
-        copied = _clone(local.replica)
-        return Turn(self.world, local.name, copied, local.disk, local.said, self.rules, crash_after)
-
     def _run(self, number: int, given: Input) -> Step | None:
         self.runs += 1
-        turn = self._turn(number)
+        local = self.states[number]
+        copied = _clone(local.replica)
+        turn = Turn(self.world, local.name, copied, local.disk, local.said, self.rules)
         turn.take(given)
-        return self._step(number, given, turn)
-
-    def _step(self, number: int, given: Input, turn: Turn) -> Step | None:
+        self._durable[(number, given)] = turn.durable
         to = self._intern(turn, (number, given))
         if to == number and not turn.signed:
             return None
         return Step(to, tuple(turn.signed), turn.fetched)
 
-    def crashes(self, number: int, given: Input) -> list[Step]:
-        """Where crashes inside the turns of `given` lead: one after each prefix of its records."""
-        steps: list[Step] = []
-        for durable in range(1, DURABLE_MAX):
-            turn = self._turn(number, durable)
-            try:
-                turn.take(given)
-            except Crash:
-                turn.crash_after = None
-                turn.recover()
-                step = self._step(number, given, turn)
-                if step is not None:
-                    steps.append(step)
-            else:
-                break
-        return steps
+    def durable(self, number: int, given: Input) -> int:
+        """How many durable effects `given` has, over all of its turns."""
+        self.take(number, given)
+        return self._durable.get((number, given), 0)
 
     def _intern(self, turn: Turn, path: tuple[int, Input] | None) -> int:
         s = turn.state
         certified = s.domain.base if self.world.scope.crash else s.h
         said = turn.said.settled(s.view, s.safety.in_view_change, certified)
-        key = (turn.name, _protocol_state(turn.replica), turn.disk.chain, said)
+        protocol = _protocol_state(turn.replica, last_view=self.last_view)
+        key: Hashable = (turn.name, protocol, turn.disk.chain, said)
+        if s.view == self.last_view and not s.safety.in_view_change:
+            key = (turn.name, protocol, turn.disk.chain, replace(said, commits=frozenset()))
         known = self._numbers.get(key)
         if known is not None:
             return known
         local = Local(turn.name, turn.replica, turn.disk, said, path, int(s.view), int(s.h))
         self.states.append(local)
+        self.views.append(local.view)
         self._numbers[key] = number = len(self.states) - 1
         return number
 
@@ -494,4 +501,3 @@ class Locals:
         start = self.transferred(before, name)
         step = self.take(start, given)
         return start if step is None else step.to
-

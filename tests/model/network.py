@@ -7,9 +7,9 @@ one integer. Liars need no counting: their votes, for everything, are always the
 Counts stop where more would change nothing. Once every honest replica has left a view, votes in it
 that fell short of a quorum are dropped, and its VIEW-CHANGEs, too: nobody will add to them.
 
-`Network.enabled` lists the inputs that the messages allow. NEW-VIEWs are enumerated by content: over
-all sets of VIEW-CHANGEs that honest replicas sent with those that liars can make of what exists,
-O as the product computes it, and lies about O for the verifier to refuse. Two liars add nothing to
+`Network.enabled` lists the inputs that the messages allow. NEW-VIEWs are enumerated by content:
+over all sets of VIEW-CHANGEs that honest replicas sent with those that liars can make of what
+exists, O as the product computes it, and lies about O for the verifier to refuse. Two liars add nothing to
 one of them showing the higher certificate and the union of both P, so all liars say the same.
 """
 
@@ -28,6 +28,26 @@ DIGIT: Final = 3
 """Bits of a count: up to 7 honest signers."""
 
 MASK: Final = (1 << DIGIT) - 1
+
+
+TWO: Final = {
+    Facts.PREPARED: "two values prepared in one view at height {}: {} and {}",
+    Facts.COMMITTED: "two values decided at height {}: {} and {}",
+    Facts.EXECUTED: "two blocks executed at height {}: {} and {}",
+    Facts.BEGAN: "two NEW-VIEWs of one honest primary, view {}",
+}
+
+
+def _place(fact: tuple[Any, ...]) -> tuple[int, ...] | None:
+    """Facts of one kind and place exclude each other."""
+    match fact:
+        case (Facts.PREPARED, view, n, _):
+            return view, n
+        case (Facts.COMMITTED, _, n, _) | (Facts.EXECUTED, n, _):
+            return (n,)
+        case (Facts.BEGAN, choice):
+            return (choice.view,)
+    return None
 
 
 class Enabled(NamedTuple):
@@ -113,22 +133,28 @@ class Network:
             self._closed[key] = kept
         return self._closed[key]
 
-    def forks(self, state: int, news: Iterable[tuple[Any, ...]]) -> str | None:
-        """Whether new facts let two values, or two headers, stand at one height."""
+    def broken(self, state: int, news: Iterable[tuple[Any, ...]]) -> str | None:
+        """What the new facts break, with those there are: two of a kind where there can be one."""
         for new in news:
-            if new[0] not in (Facts.COMMITTED, Facts.EXECUTED):
+            name, place = new[0], _place(new)
+            if place is None or (name == Facts.BEGAN and self.world.lies(new[1].view)):
                 continue
-            n, digest = new[-2:]
+            alone = name in (Facts.EXECUTED, Facts.BEGAN)
+            if not alone and not self._full(state, new):
+                continue
             for fact, _, full in self.counts(state):
-                if fact[0] != new[0] or fact[-2] != n or fact[-1] == digest:
+                if fact[0] != name or fact[-1] == new[-1] or _place(fact) != place:
                     continue
-                names = f"{self.world.name(fact[-1])} and {self.world.name(digest)}"
-                if fact[0] == Facts.EXECUTED:
-                    return f"two blocks executed at height {n}: {names}"
-                count = state >> DIGIT * self._slots[new] & MASK
-                if full and count >= self._caps[self._slots[new]]:
-                    return f"two values decided at height {n}: {names}"
+                if alone or full:
+                    return TWO[name].format(place[-1], *sorted(map(self._value, (fact, new))))
         return None
+
+    def _full(self, state: int, fact: tuple[Any, ...]) -> bool:
+        slot = self.slot(fact)
+        return state >> DIGIT * slot & MASK >= self._caps[slot]
+
+    def _value(self, fact: tuple[Any, ...]) -> str:
+        return "one" if fact[0] == Facts.BEGAN else self.world.name(fact[-1])
 
     # --- what may happen ---
 
@@ -159,7 +185,7 @@ class Network:
                     if full:
                         prepared.append((n, view, digest))
                         inputs.append(Input("prepares", view, n, digest))
-                case (Facts.COMMITTED, view, n, digest) if full:
+                case (Facts.COMMITTED, view, n, digest) if full and self.world.scope.execution:
                     inputs.append(Input("commits", view, n, digest))
                 case (Facts.EXECUTED, n, header) if full:
                     certified.append((n, header))
@@ -189,7 +215,7 @@ class Network:
             if not self.world.lies(view):
                 continue
             for n in range(1, scope.heights + 1):
-                for number in range(scope.values):
+                for number in range(scope.values[n - 1]):
                     digest = self.world.body(view, n, number).digest
                     yield Input("proposal", view, n, digest)
                     if (view, n, digest) not in seen:

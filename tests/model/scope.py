@@ -49,8 +49,10 @@ LETTERS: Final = "abcdef"
 class Scope:
     """`byzantine` are places in the validator set; place v leads view v. `window` is W.
 
-    `values` are proposed by a Byzantine primary per view and height; an honest one proposes one.
-    `crash` lets every honest replica crash and recover, at any time and inside any turn.
+    A Byzantine primary proposes up to `values[n - 1]` bodies for height n in each view, an honest
+    one proposes one. Without `execution` replicas only agree on the order: nobody decides, executes or
+    certifies, so that n = 7 is within reach; a fork still shows, in the COMMITs. `crash` lets every
+    honest replica crash and recover, at any time and inside any turn, any number of times.
     """
 
     n: int = 4
@@ -58,15 +60,17 @@ class Scope:
     heights: int = 2
     window: int = 2
     byzantine: tuple[int, ...] = (0,)
-    values: int = 2
+    values: tuple[int, ...] = (2, 2)
+    execution: bool = True
     crash: bool = False
 
     def __str__(self) -> str:
         liars = ",".join(str(place) for place in self.byzantine)
-        crash = ", crashes" if self.crash else ""
+        notes = ["" if self.execution else ", order only", ", crashes" if self.crash else ""]
+        values = "+".join(map(str, self.values[: self.heights]))
         return (
             f"n={self.n} views={self.views} heights={self.heights} W={self.window} "
-            f"values={self.values} liars at {liars}{crash}"
+            f"values={values} liars at {liars}{''.join(notes)}"
         )
 
 
@@ -110,9 +114,7 @@ class World:
             tuple(Validator(name, self.keys.publics[name]) for name in self.names)
         )
         self.quorum = self.validators.quorum
-        self.domain = Domain(
-            CHAIN, Epoch(0), self.validators, scope.window, Height(0), BASE_HASH
-        )
+        self.domain = Domain(CHAIN, Epoch(0), self.validators, scope.window, Height(0), BASE_HASH)
         self.verifier = Verifier(self.domain, self.keys.check)
         self.liars = [self.names[place] for place in scope.byzantine]
         self.honest_needed = max(1, self.quorum - len(self.liars))
