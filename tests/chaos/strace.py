@@ -177,7 +177,7 @@ def _files(folder: Path) -> list[Path]:
     """What is and may come to be in a part, as strace's filter takes no patterns."""
     if folder.name != "ledger":
         return [folder, folder / SEGMENT, folder / (SEGMENT + UNFINISHED_SUFFIX)]
-    there = [path.name for path in folder.iterdir() if not path.name.startswith("LOG")]
+    there = [path.name for path in folder.glob("*") if not path.name.startswith("LOG")]
     highest = max(
         (int(digits) for name in there for digits in re.findall(r"\d{6}", name)), default=0
     )
