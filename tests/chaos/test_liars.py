@@ -29,7 +29,9 @@ from tests.chaos.load import Load
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
 
-PLANNED: Final = "planned rotation"
+UNSUSPECTED: Final = {"planned rotation", "others left the view"}
+"""Reasons of a view change that accuse nobody."""
+
 CENSORED: Final = "the primary passed over an organisation"
 CONTRADICTED: Final = "the primary contradicted itself"
 TIMED_OUT: Final = "no progress in time"
@@ -185,7 +187,7 @@ def test_row_04_starved_validator(play: Play) -> None:
         scene.load.wait_commits(3 * SETTLE_COMMITS)
         heights = [int(said["height"]) for said in scene._said()]
         scene.cluster.wait_height(max(heights), *scene.honest, seconds=10)
-        assert set(scene.reasons()) <= {PLANNED}
+        assert set(scene.reasons()) <= UNSUSPECTED
 
 
 def test_row_05_censoring_primary(play: Play) -> None:
@@ -236,7 +238,7 @@ def _served_by_the_liar_alone(found: Found, kind: str) -> None:
         scene.load.wait_commits(2 * SETTLE_COMMITS)
         cluster.links.partition([behind], others)
         cluster.start(behind)
-        refused = "fetched block 1:"
+        refused = "fetched block "
         cluster.until(
             lambda: cluster.log(behind).count(refused) >= 4, "four answers are refused", seconds=40
         )
@@ -258,7 +260,7 @@ def test_row_12_replay_of_old_views(play: Play) -> None:
         time.sleep(2 * TURN_SECONDS)
         scene.load.wait_commits(SETTLE_COMMITS)
         assert scene.view() > before, "there are old views to replay from"
-        assert set(scene.reasons()) <= {PLANNED}
+        assert set(scene.reasons()) <= UNSUSPECTED
 
 
 @pytest.mark.parametrize("kind", ["bad-new-view", "two-new-views"])
@@ -277,7 +279,7 @@ def test_row_16_a_view_change_to_view_2_to_the_31(play: Play) -> None:
         scene.load.wait_commits(SETTLE_COMMITS)
         time.sleep(TURN_SECONDS)
         assert scene.view() <= 1 + (time.monotonic() - begin) // TURN_SECONDS
-        assert set(scene.reasons()) <= {PLANNED}
+        assert set(scene.reasons()) <= UNSUSPECTED
 
 
 def test_row_17_storm_of_view_changes(play: Play, figure: Figure) -> None:
