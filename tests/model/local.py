@@ -127,19 +127,19 @@ class Crash(Exception):
     """Thrown in the middle of a turn."""
 
 
-def _protocol_state(
-    replica: Replica, without: frozenset[str] = frozenset(), last_view: int | None = None
-) -> Hashable:
+def _protocol_state(replica: Replica, last_view: int | None = None) -> dict[str, Hashable]:
     """Equal for replicas that behave equally. In `last_view` older certificates are of no use."""
     s = replica._state
-    left_out = VOLATILE | without | (DEAD_IN_VIEW_CHANGE if s.safety.in_view_change else set())
-    own = OWN | (DEAD_IN_VIEW_CHANGE if s.safety.in_view_change else set())
-    state = [(key, _plain(value)) for key, value in vars(s).items() if key not in left_out]
-    safety = {key: _plain(value) for key, value in vars(s.safety).items() if key not in own}
+    dead = DEAD_IN_VIEW_CHANGE if s.safety.in_view_change else frozenset()
+    kept = {key: _plain(value) for key, value in vars(s).items() if key not in VOLATILE | dead}
+    kept["decided"] = _plain({n: item for n, item in s.decided.items() if n > s.appended})
+    for key, value in vars(s.safety).items():
+        if key not in OWN | dead:
+            kept["safety." + key] = _plain(value)
     if s.view == last_view and not s.safety.in_view_change:
         new = {n: item for n, item in s.safety.prepared.items() if item.view == last_view}
-        safety["prepared"] = _plain(new)
-    return (tuple(state), tuple(safety.items()))
+        kept["safety.prepared"] = _plain(new)
+    return kept
 
 
 def _plain(value: Any) -> Hashable:
@@ -374,9 +374,10 @@ class Turn:
             self.disk = replace(self.disk, certificate=None)
         self.recover()
         if given.data != "bare" and self.rules:
-            kept = _protocol_state(before, LOST_IN_CRASH)
-            if _protocol_state(self.replica, LOST_IN_CRASH) != kept:
-                raise Broken("does not recover to the state it crashed in")
+            had, has = _protocol_state(before), _protocol_state(self.replica)
+            lost = [key for key in had if key not in LOST_IN_CRASH and had[key] != has.get(key)]
+            if lost:
+                raise Broken(f"does not recover what it had before the crash: {', '.join(lost)}")
 
     def _on_torn(self, given: Input) -> None:
         """A crash inside the turns of the input `data`, after `n` of its durable effects."""
@@ -477,7 +478,7 @@ class Locals:
         s = turn.state
         certified = s.domain.base if self.world.scope.crash else s.h
         said = turn.said.settled(s.view, s.safety.in_view_change, certified)
-        protocol = _protocol_state(turn.replica, last_view=self.last_view)
+        protocol = tuple(_protocol_state(turn.replica, self.last_view).items())
         key: Hashable = (turn.name, protocol, turn.disk.chain, said)
         if s.view == self.last_view and not s.safety.in_view_change:
             key = (turn.name, protocol, turn.disk.chain, replace(said, commits=frozenset()))

@@ -9,8 +9,8 @@ that fell short of a quorum are dropped, and its VIEW-CHANGEs, too: nobody will 
 
 `Network.enabled` lists the inputs that the messages allow. NEW-VIEWs are enumerated by content:
 over all sets of VIEW-CHANGEs that honest replicas sent with those that liars can make of what
-exists, O as the product computes it, and lies about O for the verifier to refuse. Two liars add nothing to
-one of them showing the higher certificate and the union of both P, so all liars say the same.
+exists, O as the product computes it, and lies about O for the verifier to refuse. Two liars add
+nothing to one that shows the higher certificate and the union of both P: all liars say the same.
 """
 
 from __future__ import annotations

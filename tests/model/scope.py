@@ -50,8 +50,8 @@ class Scope:
     """`byzantine` are places in the validator set; place v leads view v. `window` is W.
 
     A Byzantine primary proposes up to `values[n - 1]` bodies for height n in each view, an honest
-    one proposes one. Without `execution` replicas only agree on the order: nobody decides, executes or
-    certifies, so that n = 7 is within reach; a fork still shows, in the COMMITs. `crash` lets every
+    one proposes one. Without `execution` replicas only agree on the order (nobody decides, executes
+    or certifies), which brings n = 7 within reach; forks still show, in COMMITs. `crash` lets every
     honest replica crash and recover, at any time and inside any turn, any number of times.
     """
 
