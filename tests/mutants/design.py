@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from tests.mutants.mutant import Edit, Mutant, change, unit
+from tests.mutants.mutant import Edit, Mutant, change, seeds, simulation, unit
 
 SAFETY = "consensus/safety.py"
+NORMAL = "consensus/normal.py"
 VIEW_CHANGE = "consensus/view_change.py"
+
+NOT_READY = "if s.ready or s.safety.in_view_change or s.h < s.view_lo:"
 
 DESIGN: list[Mutant] = [
     change(
@@ -14,6 +17,7 @@ DESIGN: list[Mutant] = [
         "prepared = tuple(self.prepared[n] for n in sorted(self.prepared) if n > self.h)",
         "prepared = ()",
         unit("consensus/test_safety.py"),
+        seeds(4, 0, 9),
     ),
     change(
         "a quorum is 2f+1",
@@ -21,6 +25,7 @@ DESIGN: list[Mutant] = [
         "return (n + faults_tolerated(n) + 2) // 2",
         "return 2 * faults_tolerated(n) + 1",
         unit("ledger/test_validators.py"),
+        seeds(5, 0, 9),
     ),
     change(
         "NEW-VIEW is not recomputed by backups",
@@ -28,6 +33,7 @@ DESIGN: list[Mutant] = [
         "if due.digests != tuple((item.n, item.digest) for item in new_view.proposals):",
         "if False:",
         unit("consensus/test_verifier.py"),
+        simulation("simulation/test_rows_views.py::test_row_15_another_o_or_two_new_views"),
     ),
     change(
         "no write-ahead log: recovery finds nothing",
@@ -35,6 +41,7 @@ DESIGN: list[Mutant] = [
         "        if record.epoch == s.domain.epoch:\n            _take_record",
         "        if record.epoch != s.domain.epoch:\n            _take_record",
         unit("consensus/test_recovery.py"),
+        seeds(4, 0, 9),
     ),
     change(
         "the certificate of the lowest view is chosen",
@@ -42,6 +49,9 @@ DESIGN: list[Mutant] = [
         "known is None or prepared.view > known.view",
         "known is None or prepared.view < known.view",
         unit("consensus/test_new_view.py"),
+        simulation(
+            "simulation/test_rows_views.py::test_row_13_of_two_prepared_values_the_later_view_wins"
+        ),
     ),
     Mutant(
         "return to the old view after VIEW-CHANGE",
@@ -61,7 +71,7 @@ DESIGN: list[Mutant] = [
 """,
             ),
         ),
-        (unit("consensus/test_safety.py"),),
+        (unit("consensus/test_safety.py"), seeds(4, 0, 9)),
     ),
     change(
         "the prepared certificate is dropped at execution",
@@ -69,6 +79,7 @@ DESIGN: list[Mutant] = [
         "    s.executed = n\n",
         "    s.executed = n\n    s.safety.prepared.pop(n, None)\n",
         unit("consensus/test_view_change.py"),
+        seeds(4, 0, 19),
     ),
     Mutant(
         "one vote is enough to join a view change",
@@ -80,22 +91,29 @@ DESIGN: list[Mutant] = [
                 "max(ahead.values())",
             ),
         ),
-        (unit("consensus/test_view_change.py"),),
+        (
+            unit("consensus/test_view_change.py"),
+            simulation(
+                "simulation/test_rows_views.py::test_row_17_a_storm_of_f_nodes_at_most_doubles_the_rate"
+            ),
+        ),
     ),
     Mutant(
-        "a proposal at or below lo is accepted after NEW-VIEW",
+        "a proposal at or below lo is accepted, and voted on before lo is reached",
         (
             Edit(SAFETY, "if accepted is not None else n > self.hi", "if accepted else True"),
-            Edit("consensus/normal.py", "not max(s.h, s.safety.hi) < n", "not s.h < n"),
+            Edit(NORMAL, "not max(s.h, s.safety.hi) < n", "not s.h < n"),
+            Edit(VIEW_CHANGE, NOT_READY, "if s.ready or s.safety.in_view_change:"),
         ),
-        (unit("consensus/test_safety.py", "consensus/test_view_change.py"),),
+        (unit("consensus/test_view_change.py"), seeds(4, 0, 9)),
     ),
     change(
         "votes are given before lo is reached",
         VIEW_CHANGE,
-        "if s.ready or s.safety.in_view_change or s.h < s.view_lo:",
+        NOT_READY,
         "if s.ready or s.safety.in_view_change:",
         unit("consensus/test_view_change.py"),
+        seeds(4, 0, 9),
     ),
     change(
         "NEW-VIEW's pre-prepares are not rebuilt from its record",
@@ -105,13 +123,17 @@ DESIGN: list[Mutant] = [
         "        s.safety.accepted.clear()\n"
         "        s.safety.new_view = None\n",
         unit("consensus/test_recovery.py"),
+        simulation(
+            "simulation/test_rows_views.py::test_a_new_view_record_stands_for_its_pre_prepares"
+        ),
     ),
     change(
         "a PRE-PREPARE just beyond the window is dropped",
-        "consensus/normal.py",
+        NORMAL,
         "    if not s.h < message.n <= s.h + 2 * s.domain.window:\n",
         "    windows = 1 if message.kind == KIND_PRE_PREPARE else 2\n"
         "    if not s.h < message.n <= s.h + windows * s.domain.window:\n",
         unit("consensus/test_normal.py"),
+        simulation("simulation/test_load.py::test_proposals_just_beyond_a_window_are_kept"),
     ),
 ]

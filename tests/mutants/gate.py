@@ -21,7 +21,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Final
 
-from tests.mutants.mutant import Catch, Layer, Misplaced, Mutant
+from tests.mutants.mutant import Catch, Layer, Misplaced, Mutant, Seeds
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PARTS: Final = ("cli", "consensus", "contracts", "devnet", "ledger", "node", "tests")
@@ -73,18 +73,23 @@ class Tree:
             for name, content in before.items():
                 (self.folder / name).write_bytes(content)
 
-    def run(self, tests: Sequence[str]) -> str | None:
-        """Run `tests` here; return which failed first, None if all passed.
+    def run(self, catch: Catch) -> str | None:
+        """Run what must notice; return which test or seed failed first, None if none did.
 
         Raises `GateBroken` if they could not be run.
         """
+        if catch.seeds is not None:
+            drawn = (catch.seeds.n, catch.seeds.first, catch.seeds.last)
+            command = [sys.executable, "-m", "tests.mutants.seeds", *map(str, drawn)]
+        else:
+            options = ["-x", "-q", "--no-header", "--tb=short", "-p", "no:cacheprovider"]
+            command = [sys.executable, "-m", "pytest", *options, "--hypothesis-seed=0"]
+            command += catch.tests
         # No bytecode is kept: a mutant may have its original's size and second of change.
         kept = {name: value for name, value in os.environ.items() if name != "QIONG_CI"}
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "--tb=short"]
-        options = ["-p", "no:cacheprovider", "--hypothesis-seed=0"]
         try:
             done = subprocess.run(
-                [*command, *options, *tests],
+                command,
                 cwd=self.folder,
                 env={**kept, "PYTHONDONTWRITEBYTECODE": "1"},
                 capture_output=True,
@@ -120,13 +125,12 @@ class Gate:
 
     def check_unbroken(self, mutants: Sequence[Mutant], layers: Sequence[Layer]) -> None:
         """All tests that `mutants` name pass without one. Raises `GateBroken`."""
-        wanted = [catch for mutant in mutants for catch in mutant.catches]
-        tests = sorted({test for catch in wanted if catch.layer in layers for test in catch.tests})
         with self._tree() as tree:
             self._check_own_sources(tree)
-            failed = tree.run(tests) if tests else None
-        if failed is not None:
-            raise GateBroken(f"{failed} fails without any mutant")
+            for catch in _joined(mutants, layers):
+                failed = tree.run(catch)
+                if failed is not None:
+                    raise GateBroken(f"{failed} fails without any mutant")
 
     def _check_own_sources(self, tree: Tree) -> None:
         """Tests in the copy import the copy, not the installed sources."""
@@ -167,7 +171,7 @@ class Gate:
         with self._tree() as tree:
             try:
                 with tree.mutated(mutant):
-                    caught_by = tree.run(catch.tests)
+                    caught_by = tree.run(catch)
             except (Misplaced, GateBroken) as broken:
                 error = str(broken)
         return Outcome(mutant, catch.layer, caught_by, time.monotonic() - begin, error)
@@ -179,3 +183,18 @@ class Gate:
             yield tree
         finally:
             self._trees.put(tree)
+
+
+def _joined(mutants: Sequence[Mutant], layers: Sequence[Layer]) -> list[Catch]:
+    """Everything that `mutants` name in these layers, each test and seed once."""
+    wanted = [item for mutant in mutants for item in mutant.catches if item.layer in layers]
+    joined: list[Catch] = []
+    for layer in layers:
+        tests = sorted({test for item in wanted if item.layer is layer for test in item.tests})
+        if tests:
+            joined.append(Catch(layer, tuple(tests)))
+    drawn = [item.seeds for item in wanted if item.seeds is not None]
+    for n in sorted({item.n for item in drawn}):
+        last = max(item.last for item in drawn if item.n == n)
+        joined.append(Catch(Layer.SIMULATION, seeds=Seeds(n, 0, last)))
+    return joined

@@ -52,11 +52,21 @@ class Misplaced(Exception):
 
 
 @dataclass(frozen=True)
+class Seeds:
+    """Drawn runs of `n` validators, from seed `first` to `last`."""
+
+    n: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
 class Catch:
-    """`layer` must notice, by one of `tests` (pytest node ids) failing."""
+    """`layer` must notice: one of `tests` (pytest node ids) fails, or one of the drawn runs."""
 
     layer: Layer
-    tests: tuple[str, ...]
+    tests: tuple[str, ...] = ()
+    seeds: Seeds | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +93,11 @@ def simulation(*tests: str) -> Catch:
 
 def storage(*tests: str) -> Catch:
     return _catch(Layer.STORAGE, tests)
+
+
+def seeds(n: int, first: int, last: int) -> Catch:
+    """Drawn runs of the simulation."""
+    return Catch(Layer.SIMULATION, seeds=Seeds(n, first, last))
 
 
 def _catch(layer: Layer, tests: tuple[str, ...]) -> Catch:

@@ -78,7 +78,7 @@ def test_a_mutant_without_its_text_is_an_error(tmp_path: Path) -> None:
 def test_tests_that_can_not_be_run_break_the_gate(tmp_path: Path) -> None:
     tree = Tree(tmp_path)
     with pytest.raises(GateBroken):
-        tree.run(["tests/consensus/test_log.py::test_that_does_not_exist"])
+        tree.run(unit("consensus/test_log.py::test_that_does_not_exist"))
 
 
 @pytest.mark.slow

@@ -101,6 +101,13 @@ VOTES: list[Mutant] = [
         "proposal.message.view != s.view:",
         IN_NORMAL,
     ),
+    change(
+        "a height at or below hi is accepted that no NEW-VIEW names",
+        SAFETY,
+        "return accepted.digest == digest if accepted is not None else n > self.hi",
+        "return accepted.digest == digest if accepted is not None else True",
+        IN_SAFETY,
+    ),
     # --- how many agree ---
     change(
         "f+1 PREPAREs are enough to COMMIT",
