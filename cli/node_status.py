@@ -99,7 +99,7 @@ def _peers(document: dict[str, Any], now: datetime) -> Table:
             _marked(str(peer["behind"]), peer["behind"] > 0) if heard else "-",
             _marked(str(peer["view"]), peer["view"] != document["view"]) if heard else "-",
             _heard(peer["last_seen"], now) if heard else Text("never", LOOK),
-            _marked(str(peer["refused"]), peer["refused"] > 0),
+            _refused(peer),
         )
     return grid
 
@@ -107,6 +107,12 @@ def _peers(document: dict[str, Any], now: datetime) -> Table:
 def _heard(moment: str, now: datetime) -> Text:
     seconds = max(0.0, (now - datetime.fromisoformat(moment)).total_seconds())
     return _marked(f"{seconds:.1f} s ago", seconds > STALE_SECONDS)
+
+
+def _refused(peer: dict[str, Any]) -> Text:
+    out = peer["kept_out_seconds"]
+    words = f", kept out for {out:.0f} s" if out > 0 else ""
+    return _marked(f"{peer['refused']}{words}", peer["refused"] > 0)
 
 
 def _marked(words: str, strange: bool) -> Text:

@@ -67,7 +67,8 @@ class PeerStatus:
     """One other validator as its STATUS messages show it. `last_seen_ms` is UTC, None if never.
 
     `behind` counts the blocks that we have certified and it has not; it and `view` are None until
-    it was heard from. `refused` counts what it delivered and we threw away.
+    it was heard from. `refused` counts what it delivered and we threw away, `kept_out_seconds` is how
+    much longer no link is taken from it.
     """
 
     organisation: str
@@ -79,6 +80,7 @@ class PeerStatus:
     view: View | None = None
     in_view_change: bool = False
     refused: int = 0
+    kept_out_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ The clock is the caller's, in seconds.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -112,6 +113,8 @@ class Conduct:
     def __init__(self, peers: Iterable[str]) -> None:
         self._records = {peer: _Record() for peer in peers}
         self._allowances: dict[str, Allowance] = {}
+        self.refused: Counter[str] = Counter()
+        """What each peer delivered and we threw away; all but late frames are offences, too."""
 
     def allowance(self, peer: str, now: float) -> Allowance:
         """The buckets of `peer`, full when it is first heard of."""

@@ -110,8 +110,6 @@ class Intake:
         self._asked: dict[str, Height] = {}
         self._busy: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self.refused: Counter[str] = Counter()
-        """Frames that did not verify, by the peer that delivered them."""
         self.dropped: Counter[str] = Counter()
         """Relayed transactions dropped while that peer's earlier ones were being verified."""
         self.unanswered: Counter[str] = Counter()
@@ -126,11 +124,11 @@ class Intake:
             try:
                 message = self._verifier.verify(frame)
             except WrongEpoch as error:
-                self.refused[peer] += 1
+                self._links.conduct.refused[peer] += 1
                 log.debug("refused a frame from %s: %s", peer, error)
                 continue
             except (InvalidInput, IntegrityError) as error:
-                self._misbehaved(peer, f"delivered what does not verify ({error})")
+                self._links.expel(peer, f"delivered what does not verify ({error})")
                 return
             if isinstance(message, Blocks) and peer in self._asked:
                 # We wanted it, so it is on our account.
@@ -158,10 +156,6 @@ class Intake:
     def _allowance(self, peer: str) -> Allowance:
         return self._links.conduct.allowance(peer, asyncio.get_running_loop().time())
 
-    def _misbehaved(self, peer: str, reason: str) -> None:
-        self.refused[peer] += 1
-        self._links.expel(peer, reason)
-
     def _take_transactions(self, peer: str, transactions: tuple[bytes, ...]) -> None:
         """Have them verified beside what follows on the link: votes don't wait for that."""
         if self._verifying[peer] + len(transactions) > VERIFYING_MAX:
@@ -181,7 +175,7 @@ class Intake:
     async def _verify_relayed(self, peer: str, transactions: tuple[bytes, ...]) -> None:
         taken = await self._relayed(transactions)
         if taken.bad:
-            self._misbehaved(peer, f"relayed {taken.bad} transactions that do not verify")
+            self._links.expel(peer, f"relayed {taken.bad} transactions that do not verify")
         if taken.in_vain:
             now = asyncio.get_running_loop().time()
             self._allowance(peer).cpu.take(taken.in_vain * IN_VAIN_SECONDS, now)
@@ -234,7 +228,7 @@ class Intake:
         try:
             votes = self._verifier.own_votes(message)
         except (InvalidInput, IntegrityError) as error:
-            self._misbehaved(peer, f"answered with a vote that does not verify ({error})")
+            self._links.expel(peer, f"answered with a vote that does not verify ({error})")
             return
         self._driver.post(OwnVoteAnswered(self._driver.now(), peer, votes))
 
@@ -271,7 +265,7 @@ class Intake:
                 self._validators,
             )
         except IntegrityError as error:
-            self.refused[peer] += 1
+            self._links.conduct.refused[peer] += 1
             log.warning("%s: %s", peer, error)
             checked = []
         for item in checked:

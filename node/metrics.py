@@ -128,13 +128,17 @@ def _peers(status: NodeStatus) -> Iterator[Metric]:
     refused = CounterMetricFamily(
         "qiong_peer_refused_frames", "Frames delivered that were thrown away", labels=["peer"]
     )
+    kept_out = GaugeMetricFamily(
+        "qiong_peer_kept_out", "1 while no link is taken from it", labels=["peer"]
+    )
     for peer in status.peers:
+        kept_out.add_metric([peer.name], int(peer.kept_out_seconds > 0))
         if peer.behind is not None and peer.last_seen_ms is not None:
             lag.add_metric([peer.name], peer.behind)
             heard.add_metric([peer.name], peer.last_seen_ms / 1000)
         connected.add_metric([peer.name], int(peer.connected))
         refused.add_metric([peer.name], peer.refused)
-    yield from (lag, heard, connected, refused)
+    yield from (lag, heard, connected, refused, kept_out)
 
 
 def free_bytes(path: Path) -> int:

@@ -327,7 +327,6 @@ class NodeService:
         replica = self._replica.status
         header = self.store.header(self.store.certified_height)
         halted = self._driver.halted if self._driver is not None else None
-        refused = {} if self._intake is None else self._intake.refused
         others = {name: self._names[name] for name in self._others}
         return NodeStatus(
             name=self._names[self.organisation],
@@ -341,7 +340,7 @@ class NodeService:
             in_view_change=replica.in_view_change,
             view_changes=dict(self._view_changes),
             failed_views=replica.failed_views,
-            peers=peer_statuses(replica, header.n, others, self._transport, refused, clock_ms()),
+            peers=peer_statuses(replica, header.n, others, self._transport, clock_ms()),
             suspects=suspects_of(replica, self.evidence, self._names),
             evidence=len(self.evidence),
             missing=replica.missing,

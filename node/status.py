@@ -13,13 +13,19 @@ from consensus.effects import ViewEntered
 from consensus.replica import ReplicaStatus
 from ledger.types import Height, TimeMs
 from node.answers import PeerStatus, Suspect
+from node.conduct import Conduct
 from node.evidence import Case
 
 
 class Link(Protocol):
     """What the links know of a peer."""
 
+    @property
+    def conduct(self) -> Conduct: ...
+
     def connected(self, organisation: str) -> bool: ...
+
+    def kept_out(self, organisation: str) -> float: ...
 
 
 def suspects_of(
@@ -45,7 +51,6 @@ def peer_statuses(
     certified: Height,
     names: Mapping[str, str],
     links: Link,
-    refused: Mapping[str, int],
     now_ms: int,
 ) -> tuple[PeerStatus, ...]:
     """Every other validator in `names`; `certified` is our own certified height."""
@@ -62,7 +67,8 @@ def peer_statuses(
                 behind=None if said is None else max(0, certified - said.h),
                 view=None if said is None else said.view,
                 in_view_change=said is not None and said.in_view_change,
-                refused=refused.get(organisation, 0),
+                refused=links.conduct.refused[organisation],
+                kept_out_seconds=links.kept_out(organisation),
             )
         )
     return tuple(found)

@@ -143,6 +143,7 @@ class Transport:
 
     def expel(self, organisation: str, reason: str) -> None:
         """End the link from a peer that misbehaved, and take no new one for a while."""
+        self.conduct.refused[organisation] += 1
         seconds = self.conduct.offence(organisation, self._now())
         log.warning("%s %s: no link from it for %g s", organisation, reason, seconds)
         incoming = self._incoming.pop(organisation, None)
@@ -200,7 +201,7 @@ class Transport:
         if older is not None:
             older.transport.abort()
         try:
-            await self._read(organisation, socket)
+            await self._read(organisation, incoming)
         except InvalidInput as error:
             self.expel(organisation, f"sent what is no frame ({error})")
         finally:
@@ -209,10 +210,14 @@ class Transport:
             await self._close(socket)
         return socket
 
-    async def _read(self, organisation: str, socket: web.WebSocketResponse) -> None:
-        """Hand on what comes until the link ends. Raises `InvalidInput` for what is no frame."""
+    async def _read(self, organisation: str, incoming: _Incoming) -> None:
+        """Hand on what comes until the link ends, is replaced or its peer expelled.
+
+        Raises `InvalidInput` for what is no frame.
+        """
+        socket = incoming.socket
         allowance = self.conduct.allowance(organisation, self._now())
-        while not socket.closed:
+        while self._incoming.get(organisation) is incoming:
             message = await socket.receive()
             frames = _frames(message)
             if frames is None:

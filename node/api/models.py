@@ -100,6 +100,7 @@ class Peer(Answer):
     view: int | None
     in_view_change: bool
     refused: int
+    kept_out_seconds: float
 
 
 class SuspectAnswer(Answer):

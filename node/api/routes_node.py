@@ -76,6 +76,7 @@ async def status(request: web.Request) -> web.Response:
                 view=peer.view,
                 in_view_change=peer.in_view_change,
                 refused=peer.refused,
+                kept_out_seconds=round(peer.kept_out_seconds, 1),
             )
             for peer in now.peers
         ],

@@ -21,6 +21,7 @@ PEER = Peer(
     view=7,
     in_view_change=False,
     refused=2,
+    kept_out_seconds=0.0,
 )
 STATUS = Status(
     name="port",
@@ -95,6 +96,11 @@ def test_a_healthy_node(capsys: pytest.CaptureFixture[str]) -> None:
             {"suspects": [SuspectAnswer(name="tax", organisation="o", reason="liar", by=[])]},
             "suspect",
             "tax: liar",
+        ),
+        (
+            {"peers": [PEER.model_copy(update={"kept_out_seconds": 7.5})]},
+            "tax",
+            "up 97 3 7 0.5 s ago 2, kept out for 8 s",
         ),
         (
             {"peers": [PEER.model_copy(update={"connected": False, "last_seen": None})]},

@@ -9,6 +9,7 @@ from consensus.messages import Envelope, Prepare
 from consensus.replica import PeerStatus, ReplicaStatus
 from ledger.hashing import sha256
 from ledger.types import Epoch, Height, Signature, View
+from node.conduct import Conduct
 from node.evidence import Case
 from node.status import peer_statuses, suspects_of, view_line
 
@@ -34,6 +35,13 @@ TIMEOUT, JOINED = "no progress in time", "others suspect the primary"
 
 
 class Links:
+    def __init__(self) -> None:
+        self.conduct = Conduct(NAMES)
+        self.conduct.refused["org-3"] = 9
+
+    def kept_out(self, organisation: str) -> float:
+        return 4.0 if organisation == "org-3" else 0.0
+
     def connected(self, organisation: str) -> bool:
         return organisation == "org-2"
 
@@ -61,13 +69,14 @@ def test_whoever_contradicted_itself_is_suspected_once() -> None:
 
 def test_lag_is_counted_from_our_certified_block() -> None:
     others = {name: word for name, word in NAMES.items() if name != "org-0"}
-    found = peer_statuses(REPLICA, Height(20), others, Links(), {"org-3": 9}, now_ms=10_000)
+    found = peer_statuses(REPLICA, Height(20), others, Links(), now_ms=10_000)
     tax, health, tourism = found
     assert (health.connected, health.behind, health.last_seen_ms) == (True, 5, 9_300)
     assert (health.view, health.in_view_change) == (4, True)
     assert (tax.connected, tax.behind, tax.last_seen_ms, tax.view) == (False, None, None, None)
     assert (tourism.refused, health.refused) == (9, 0)
-    ahead = peer_statuses(REPLICA, Height(3), others, Links(), {}, now_ms=10_000)
+    assert (tourism.kept_out_seconds, health.kept_out_seconds) == (4.0, 0.0)
+    ahead = peer_statuses(REPLICA, Height(3), others, Links(), now_ms=10_000)
     assert ahead[1].behind == 0
 
 
