@@ -97,11 +97,14 @@ class SegmentedLog:
 
     def __init__(self) -> None:
         self.folder = MemoryFolder()
+        self.cut_bytes = 0
+        """What openings cut off as torn tails."""
         self._log: VoteLog | None = None
 
     def _open(self, certified: Height = Height(0)) -> VoteLog:
         if self._log is None:
             self._log = VoteLog(self.folder, certified, segment_bytes=SEGMENT_BYTES)
+            self.cut_bytes += self._log._log.cut_bytes
         return self._log
 
     @property

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 from consensus.effects import AlarmKind
 from consensus.messages import SignedMessage
+from ledger.types import Height
 from tests.simulation.adversaries import KINDS
 from tests.simulation.chain import Proposed
+from tests.simulation.checks import Stuck
 from tests.simulation.disk import Disk, SegmentedLog
 from tests.simulation.node import Node
 from tests.simulation.world import World
@@ -56,6 +58,15 @@ def longest_gap(world: World, begin: int) -> int:
 def first_commit(world: World, begin: int) -> int:
     """How long after `begin` the first commit came; more than any bound if none did."""
     return next(iter(commits(world, begin)), 10**9) - begin
+
+
+def next_commit(world: World) -> int:
+    """Send in a transaction; how long until a height beyond the present ones is certified."""
+    begin, top = world.now, world.checker.top
+    world.submit(1)
+    if not world.run_for(60_000, lambda: world.checker.top > top):
+        world.checker.fail("no commit in a minute", Stuck)
+    return world.checker.certified[Height(top + 1)][1] - begin
 
 
 def message_in(world: World, frame: object) -> SignedMessage | None:
