@@ -67,9 +67,7 @@ class Network:
     def delays(self, rng: random.Random, sender: str, to: str) -> Sequence[int]:
         """The delay of each copy of a frame that arrives; none if it is lost."""
         chance = rng.random
-        if (self.blocked and (sender, to) in self.blocked) or (
-            self.loss and chance() < self.loss
-        ):
+        if (self.blocked and (sender, to) in self.blocked) or (self.loss and chance() < self.loss):
             return ()
         low = self.delay_min
         first = low + int(chance() * (self.delay_max - low + 1))

@@ -135,7 +135,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, help="replay this one run")
     parser.add_argument("--n", type=int, help="with --seed: how many validators")
     options = parser.parse_args(arguments)
-    logging.disable(logging.WARNING)  # cut tails of logs are what is simulated
     if options.seed is not None:
         return _replay(options.seed, options.n or SIZES[options.seed % len(SIZES)])
     return _soak(options)
@@ -158,4 +157,5 @@ def _soak(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.WARNING)  # torn logs are what is simulated
     sys.exit(main())

@@ -13,6 +13,7 @@ from tests.simulation.scenario import settle
 from tests.simulation.stage import build, commits, longest_gap, node
 from tests.simulation.world import World
 
+
 def busy(seed: int, n: int, window: int) -> World:
     world = build(seed, n, window=window)
     world.network.delay_min, world.network.delay_max = 20, 60

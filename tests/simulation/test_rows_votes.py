@@ -105,7 +105,12 @@ def test_row_12_another_epoch_and_another_chain_are_refused() -> None:
     other = World(12, 5)
     other_chain = sign(
         type(world.domain)(
-            other.domain.base_hash, Epoch(0), world.validators, 4, Height(0), real.message.header_hash
+            other.domain.base_hash,
+            Epoch(0),
+            world.validators,
+            4,
+            Height(0),
+            real.message.header_hash,
         ),
         name,
         message,
