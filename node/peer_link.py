@@ -3,7 +3,8 @@
 Every ordered pair of validators has its own link. Two links cost a second TLS session per pair and
 save all the rest: no simultaneous-open to resolve, no tie to break after a restart, and whoever has
 something to say owns the connection it says it on. Dialling again backs off up to a bound, with
-jitter, so that peers of a restarted validator do not arrive all at once.
+jitter, so that peers of a restarted validator do not arrive all at once; a peer that dials us is
+there, and is dialled at once.
 
 While a link is down nothing is queued: votes are sent again every tick, and a peer that comes back
 asks for what it missed. A peer that accepts bytes too slowly loses the link, not our memory.
@@ -12,6 +13,7 @@ asks for what it missed. A peer that accepts bytes too slowly loses the link, no
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import ssl
@@ -90,6 +92,7 @@ class PeerLink:
         self._on_change = on_change
         self._queue = OutgoingQueue()
         self._wake = asyncio.Event()
+        self._called = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -105,6 +108,10 @@ class PeerLink:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
+    def called(self) -> None:
+        """The peer has dialled us: it can be reached again, so stop waiting."""
+        self._called.set()
+
     def send(self, lane: Lane, frame: bytes) -> None:
         """Queue a frame, or drop it while the link is down."""
         if self.connected:
@@ -114,6 +121,7 @@ class PeerLink:
     async def _run(self) -> None:
         failures = 0
         while True:
+            self._called.clear()
             try:
                 await self._connect_and_send()
                 failures = 0
@@ -125,8 +133,15 @@ class PeerLink:
             finally:
                 self._set_connected(False)
             failures += 1
-            longest = min(BACKOFF_MAX_SECONDS, BACKOFF_MIN_SECONDS * 2 ** min(failures, 10))
-            await asyncio.sleep(random.uniform(longest / 2, longest))
+            await self._back_off(failures)
+
+    async def _back_off(self, failures: int) -> None:
+        """Wait before the next attempt, but not on once the peer calls or if it did meanwhile."""
+        await asyncio.sleep(BACKOFF_MIN_SECONDS)
+        longest = min(BACKOFF_MAX_SECONDS, BACKOFF_MIN_SECONDS * 2 ** min(failures, 10))
+        seconds = random.uniform(longest / 2, longest) - BACKOFF_MIN_SECONDS
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._called.wait(), seconds)
 
     async def _connect_and_send(self) -> None:
         async with asyncio.timeout(CONNECT_SECONDS_MAX):

@@ -200,6 +200,9 @@ class Transport:
         incoming = self._incoming[organisation] = _Incoming(socket, transport)
         if older is not None:
             older.transport.abort()
+        link = self._links.get(organisation)
+        if link is not None:
+            link.called()
         try:
             await self._read(organisation, incoming)
         except InvalidInput as error:

@@ -6,13 +6,14 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import WSMsgType
 
-from node import door
+from node import door, peer_link
 from node.frames import FRAMES_MAX, PACKED_BYTES_MAX, Lane, pack
 from node.peer_link import PATH
 from node.transport import Transport
@@ -151,6 +152,24 @@ async def test_a_restarted_peer_is_dialled_again(founders: list[Any], pinned: Pi
         await caller.until(lambda: caller.transport.connected("org-0"))
         caller.transport.send("org-0", Lane.CONSENSUS, b"back")
         await again.until(lambda: bool(again.received))
+
+
+async def test_a_peer_that_dials_is_dialled_at_once(
+    founders: list[Any], pinned: Pinned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A restarted validator dials everyone, and need not wait until their patience ends."""
+    monkeypatch.setattr(peer_link, "random", SimpleNamespace(uniform=lambda low, high: 600.0))
+    async with AsyncExitStack() as stack:
+        async with listening(founders[0], pinned, {}) as first:
+            port = first.transport.port
+        waiting = await stack.enter_async_context(
+            listening(founders[1], pinned, {"org-0": f"127.0.0.1:{port}"})
+        )
+        await asyncio.sleep(1)  # its call is refused, and it waits for ten minutes
+        await stack.enter_async_context(
+            listening(founders[0], pinned, {"org-1": address(waiting)}, port)
+        )
+        await waiting.until(lambda: waiting.transport.connected("org-0"))
 
 
 async def test_what_is_no_frame_ends_the_link(founders: list[Any], pinned: Pinned) -> None:
