@@ -340,6 +340,14 @@ def test_a_good_signature_is_checked_once_and_a_bad_one_each_time() -> None:
     assert len(checks) == 3
 
 
+def test_a_remembered_signature_is_good_for_its_own_message_alone() -> None:
+    verifier = fresh()
+    vote = GROUP.prepare("org-01", 0, 1, A)
+    verifier.verify(vote.encode())
+    with pytest.raises(MessageRefused, match="signature"):
+        verifier.verify(replace(vote, message=replace(vote.message, digest=B)).encode())
+
+
 def test_votes_seen_before_cost_nothing_inside_a_certificate() -> None:
     verifier, checks = counting()
     certificate = GROUP.prepared(0, 1, A)
