@@ -12,14 +12,18 @@ def rounds(variable: str, default: int) -> int:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The least value that at least `share` of all do not exceed (nearest rank)."""
+    """The least value that at least `share` of all do not exceed (nearest rank); 0 of none."""
+    if not values:
+        return 0.0
     ordered = sorted(values)
     rank = max(1, -(-len(ordered) * share // 1))
     return ordered[int(rank) - 1]
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:
-    """Count, median, 99th percentile and maximum, in seconds to the millisecond."""
+    """Count, median, 99th percentile and maximum, to three places."""
+    if not values:
+        return {"count": 0}
     return {
         "count": len(values),
         "p50": round(percentile(values, 0.5), 3),
