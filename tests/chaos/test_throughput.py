@@ -97,6 +97,7 @@ def _segment(cluster: Cluster, kind: str) -> Segment:
         if kind != CRASHED:
             victim = _busiest() if kind == "censor" else cluster.entry(honest[0]).organisation
             cluster.start(faulty, command=liar_command(kind, "--victim", victim))
+            cluster.wait_ready(faulty)
         first = _view_above(cluster, honest[-1], _view(cluster, honest[-1]))
         begin = time.monotonic()
         _view_above(cluster, honest[-1], first + len(cluster.names) - 1)
