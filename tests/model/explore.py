@@ -177,21 +177,28 @@ class Search:
         return False
 
     def _replaced(self, node: Node, place: int, member: int, network: int) -> Node:
-        moved = list(node[0])
-        moved[place] = member
-        alone = len(self.singles)
-        moved[alone:] = sorted(moved[alone:])
-        return tuple(moved), network
+        members, alone = node[0], len(self.singles)
+        moved = (*members[:place], member, *members[place + 1 :])
+        if place >= alone and len(members) - alone > 1:
+            moved = (*moved[:alone], *sorted(moved[alone:]))
+        return moved, network
 
     def _send(self, node: Node, place: int, given: Input, step: Step) -> int:
         """The network after a step. Raises `Found` if two values are now decided."""
-        network, broken = self._sent(node[1], step.signed)
-        if broken is not None:
-            raise Found(broken, node, Move(place, given))
-        views = [self.locals.views[item] for item in self.members(node)]
-        views[place] = self.locals.views[step.to]
-        lowest = min(views)
-        return self.network.close(network, lowest) if lowest else network
+        network = node[1]
+        if step.signed:
+            network, broken = self._sent(network, step.signed)
+            if broken is not None:
+                raise Found(broken, node, Move(place, given))
+        views = self.locals.views
+        lowest = views[step.to]
+        if lowest:
+            for at, member in enumerate(self.members(node)):
+                if at != place and views[member] < lowest:
+                    lowest = views[member]
+            if lowest:
+                return self.network.close(network, lowest)
+        return network
 
     def _sent(self, network: int, signed: tuple[Any, ...]) -> tuple[int, str | None]:
         key = (network, signed)

@@ -105,6 +105,8 @@ class World:
     """Header hash to the digests of its chain, heights 1..n."""
     shown: dict[Choice, tuple[Change, ...]] = field(default_factory=dict)
     """For each NEW-VIEW the VIEW-CHANGEs it shows, any that oblige to it."""
+    dues: dict[frozenset[Change], tuple[tuple[int, Digest], ...]] = field(default_factory=dict)
+    """O for each set of VIEW-CHANGEs that a quorum could show."""
 
     def __post_init__(self) -> None:
         scope = self.scope
@@ -261,8 +263,11 @@ class World:
 
     def obliged(self, changes: Iterable[Change]) -> tuple[tuple[int, Digest], ...]:
         """O as the product computes it from VIEW-CHANGEs with this content."""
-        due = content([self.view_change_message(change) for change in changes])
-        return tuple((int(n), digest) for n, digest in due.digests)
+        key = frozenset(changes)
+        if key not in self.dues:
+            due = content([self.view_change_message(change) for change in sorted(key)])
+            self.dues[key] = tuple((int(n), digest) for n, digest in due.digests)
+        return self.dues[key]
 
     def choice(
         self, changes: tuple[Change, ...], proposals: tuple[tuple[int, Digest], ...]

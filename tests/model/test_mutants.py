@@ -177,12 +177,23 @@ def hurry(s: State, *_: Any) -> None:
     view_change.vote_obliged(s)
 
 
+def forget_hi(safety: Safety, *_: Any) -> None:
+    safety.hi = safety.h
+
+
 def test_other_proposals_are_accepted_at_or_below_lo(monkeypatch: Patch) -> None:
-    """Agreement: replicas behind lo take another value there, which was certified long ago."""
+    wrapped(monkeypatch, Safety, "enter", forget_hi)
+    wrapped(monkeypatch, view_change, "_entered", hurry)
+    found(hunt(replace(LEDGER, byzantine=(1,)), rules=True), "votes before reaching lo=1")
 
-    def forget_hi(safety: Safety, *_: Any) -> None:
-        safety.hi = safety.h
 
+def test_the_certificate_of_new_view_is_not_taken(monkeypatch: Patch) -> None:
+    """Agreement: without the other two rules, replicas behind lo decide another value there."""
+
+    def content(changes: Iterable[ViewChange]) -> NewViewContent:
+        return replace(new_view.content(changes), lo_certificate=None)
+
+    monkeypatch.setattr(view_change, "content", content)
     wrapped(monkeypatch, Safety, "enter", forget_hi)
     wrapped(monkeypatch, view_change, "_entered", hurry)
     found(hunt(replace(LEDGER, byzantine=(1,))), FORK)
