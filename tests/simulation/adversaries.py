@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from tests.simulation.adversary import Adversary, Message
@@ -57,7 +58,7 @@ class Twin(Adversary):
 
     side: frozenset[str] = frozenset()
 
-    def send(self, to: list[str], message: Message) -> None:
+    def send(self, to: Sequence[str], message: Message) -> None:
         super().send([name for name in to if name in self.side], message)
 
     def on_frame(self, sender: str, frame: object) -> None:

@@ -7,9 +7,9 @@ cannot sign for others: the fake signatures see to that as Ed25519 would. The ki
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from consensus.effects import Alarm
 from consensus.messages import PrePrepare, SignedMessage, UnsignedMessage
 from consensus.verifier import AnySigned, Signed, sign
 from ledger.block import Body
@@ -22,7 +22,7 @@ Message = AnySigned | UnsignedMessage
 
 
 class Adversary(Node):
-    """Base: signs anything with its own key, alarms at nothing."""
+    """Base: signs anything with its own key."""
 
     def __init__(self, world: World, name: str, disk: Disk | None = None) -> None:
         super().__init__(world, name, disk)
@@ -31,7 +31,7 @@ class Adversary(Node):
     def signed(self, message: SignedMessage) -> AnySigned:
         return sign(self.world.domain, self.name, message, self.world.keys.signer(self.name))
 
-    def put(self, to: list[str], message: SignedMessage, body: Body | None = None) -> None:
+    def put(self, to: Sequence[str], message: SignedMessage, body: Body | None = None) -> None:
         """Send what the core did not say."""
         data = self.signed(message).encode()
         for name in to:
@@ -57,6 +57,3 @@ class Adversary(Node):
     def state(self) -> Any:
         """The core's state: a liar reads what it likes."""
         return self.replica._state
-
-    def _judge_alarm(self, alarm: Alarm) -> None:
-        pass

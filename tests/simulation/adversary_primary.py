@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from consensus.messages import Commit, FetchBody, NewView, PrePrepare
+from consensus.verifier import Signed
 from ledger.block import Body
 from ledger.hashing import sha256
 from ledger.types import Digest, Height, TimeMs
@@ -20,7 +22,7 @@ CENSORED = "censored"
 class Equivocator(Adversary):
     """Proposes two bodies, to two parts of the others, and votes for both."""
 
-    def send(self, to: list[str], message: Message) -> None:
+    def send(self, to: Sequence[str], message: Message) -> None:
         real = self.own(message)
         body = self.intake.bodies.get(real.digest) if isinstance(real, PrePrepare) else None
         if not isinstance(real, PrePrepare) or body is None:
@@ -38,7 +40,7 @@ class Equivocator(Adversary):
 class SilentPrimary(Adversary):
     """Proposes nothing and begins no view; does everything else."""
 
-    def send(self, to: list[str], message: Message) -> None:
+    def send(self, to: Sequence[str], message: Message) -> None:
         if not isinstance(self.own(message), PrePrepare | NewView):
             super().send(to, message)
 
@@ -49,14 +51,14 @@ class SlowPrimary(Adversary):
     share = 0.7
     """Of the time-out; the rest goes to ticks and links."""
 
-    def send(self, to: list[str], message: Message) -> None:
+    def send(self, to: Sequence[str], message: Message) -> None:
         if not isinstance(self.own(message), PrePrepare):
             return super().send(to, message)
         delay = int(self.world.config(self.name).timeout_ms * self.share)
         self.world.after(delay, self._late, to, message)
         return None
 
-    def _late(self, to: list[str], message: Message) -> None:
+    def _late(self, to: Sequence[str], message: Message) -> None:
         if self.alive:
             super().send(to, message)
 
@@ -79,14 +81,14 @@ class Starver(Adversary):
         world.random.shuffle(others)
         self.starved = others[: world.validators.f]
 
-    def send(self, to: list[str], message: Message) -> None:
+    def send(self, to: Sequence[str], message: Message) -> None:
         super().send([name for name in to if name not in self.starved], message)
 
 
 class LowProposer(Adversary):
     """Proposes at heights long settled and far ahead, beside its honest part."""
 
-    def send(self, to: list[str], message: Message) -> None:
+    def send(self, to: Sequence[str], message: Message) -> None:
         super().send(to, message)
         sent = self.own(message)
         if isinstance(sent, PrePrepare | NewView):
@@ -100,10 +102,10 @@ class LowProposer(Adversary):
 class WrongBody(Adversary):
     """Sends, beside a proposal, a body of another digest, and answers nobody who asks for it."""
 
-    def send(self, to: list[str], message: Message) -> None:
+    def send(self, to: Sequence[str], message: Message) -> None:
         sent = self.own(message)
         body = self.intake.bodies.get(sent.digest) if isinstance(sent, PrePrepare) else None
-        if body is None or self.world.random.random() < 0.5:
+        if body is None or not isinstance(message, Signed) or self.world.random.random() < 0.5:
             return super().send(to, message)
         wrong = replace(body, timestamp_ms=TimeMs(body.timestamp_ms + 1))
         for name in to:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from consensus.messages import (
@@ -24,7 +25,7 @@ from tests.simulation.adversary import Adversary, Message
 class Hider(Adversary):
     """Hides prepared certificates in VIEW-CHANGE, or all it certified; silent COMMITs."""
 
-    def send(self, to: list[str], message: Message) -> None:
+    def send(self, to: Sequence[str], message: Message) -> None:
         sent, rng = self.own(message), self.world.random
         if isinstance(sent, ViewChange):
             kept = sent.prepared[: rng.randint(0, len(sent.prepared))]
@@ -40,7 +41,7 @@ class Hider(Adversary):
 class BadLeader(Adversary):
     """As primary of a new view shows other proposals than follow, or two different NEW-VIEWs."""
 
-    def send(self, to: list[str], message: Message) -> None:
+    def send(self, to: Sequence[str], message: Message) -> None:
         real = self.own(message)
         if not isinstance(real, NewView):
             return super().send(to, message)
@@ -60,7 +61,7 @@ class BadLeader(Adversary):
 class ForkingLeader(Adversary):
     """Makes different valid NEW-VIEWs from different quorums of VIEW-CHANGEs."""
 
-    def send(self, to: list[str], message: Message) -> None:
+    def send(self, to: Sequence[str], message: Message) -> None:
         real = self.own(message)
         if not isinstance(real, NewView):
             return super().send(to, message)
@@ -96,7 +97,7 @@ class Stormer(Adversary):
 
     steps: tuple[int, ...] = (1, 2, 7)
 
-    def send(self, to: list[str], message: Message) -> None:
+    def send(self, to: Sequence[str], message: Message) -> None:
         super().send(to, message)
         if isinstance(self.own(message), Status):
             s = self.state
@@ -110,7 +111,7 @@ class HugeViews(Stormer):
 
     steps = (2**31, 2**62, 10**6)
 
-    def send(self, to: list[str], message: Message) -> None:
+    def send(self, to: Sequence[str], message: Message) -> None:
         sent = self.own(message)
         if isinstance(sent, Status) and isinstance(message, Signed):
             lie = replace(sent, view=View(2**40), in_view_change=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -63,7 +64,7 @@ class Traitor(YesSayer, Equivocator):
 class Mutator(Adversary):
     """Changes a field of its own messages now and then and signs the result."""
 
-    def send(self, to: list[str], message: Message) -> None:
+    def send(self, to: Sequence[str], message: Message) -> None:
         sent = self.own(message)
         if sent is None or self.world.random.random() >= 0.3:
             return super().send(to, message)
@@ -76,9 +77,10 @@ class Mutator(Adversary):
         choice = rng.randint(0, 3)
         if choice == 0 and hasattr(message, "view"):
             step = rng.choice((-1, 1, 5, 2**31))
-            return replace(message, view=View(max(0, message.view + step)))
+            return replace(message, view=View(max(0, message.view + step)))  # type: ignore[arg-type]
         if choice == 1 and hasattr(message, "n"):
-            return replace(message, n=Height(max(0, message.n + rng.choice((-1, 1, 4, 9)))))
+            step = rng.choice((-1, 1, 4, 9))
+            return replace(message, n=Height(max(0, message.n + step)))  # type: ignore[arg-type]
         if choice == 2 and isinstance(message, PrePrepare | Prepare | Commit):
             return replace(message, digest=sha256(message.digest))
         if isinstance(message, Checkpoint):
@@ -98,7 +100,7 @@ class Replayer(Adversary):
             self._kept.append(frame)
         super().on_frame(sender, frame)
 
-    def send(self, to: list[str], message: Message) -> None:
+    def send(self, to: Sequence[str], message: Message) -> None:
         super().send(to, message)
         if isinstance(self.own(message), Status) and self._kept:
             for name in to:
@@ -110,27 +112,27 @@ class Replayer(Adversary):
 class Forger(Adversary):
     """Makes certificates that are none: q-1, duplicate or foreign signers, other content."""
 
-    def send(self, to: list[str], message: Message) -> None:
+    def send(self, to: Sequence[str], message: Message) -> None:
         sent = self.own(message)
         if isinstance(sent, ViewChange):
-            return self.put(to, self.forged(sent))
+            return self.put(to, self.forged(sent.view))
         if isinstance(sent, Status):
-            lie = self.forged(ViewChange(View(sent.view + 1), self.state.h, b"", None, ()))
+            lie = self.forged(View(sent.view + 1))
             self.put(to, lie)
             self.put(to, NewView(sent.view, (), ()))
             lie_about_h = replace(sent, h=Height(sent.h + 50))
             return self.put(to, lie_about_h)
         return super().send(to, message)
 
-    def forged(self, change: ViewChange) -> ViewChange:
+    def forged(self, view: View) -> ViewChange:
         rng = self.world.random
         n = Height(self.state.h + rng.choice((1, 2, 40)))
         header = sha256(b"forged header")
         certificate = Certificate(self.world.domain.epoch, n, header, self._signatures(n, header))
         prepared = PreparedCertificate(
-            Height(n + 1), View(max(0, change.view - 1)), sha256(b"forged"), self._any_signatures()
+            Height(n + 1), View(max(0, view - 1)), sha256(b"forged"), self._any_signatures()
         )
-        return ViewChange(change.view, n, header, certificate, (prepared,))
+        return ViewChange(view, n, header, certificate, (prepared,))
 
     def _signatures(self, n: Height, header: bytes) -> tuple[tuple[str, Signature], ...]:
         own = self.signed(Checkpoint(n, cast(Any, header))).signature
@@ -163,7 +165,7 @@ class LyingServer(Adversary):
         super()._forget_memory()
         self.intake = LyingIntake(self)
 
-    def send(self, to: list[str], message: Message) -> None:
+    def send(self, to: Sequence[str], message: Message) -> None:
         sent = self.own(message)
         if isinstance(sent, Status):
             return self.put(to, replace(sent, h=Height(10**6), executed=Height(10**6)))
@@ -193,7 +195,7 @@ class LyingIntake(Intake):
 class Sleeper(Adversary):
     """Answers nobody who asks; votes for what it likes."""
 
-    def send(self, to: list[str], message: Message) -> None:
+    def send(self, to: Sequence[str], message: Message) -> None:
         if isinstance(message, UnsignedMessage) or self.world.random.random() < 0.5:
             super().send(to, message)
 

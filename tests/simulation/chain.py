@@ -17,6 +17,7 @@ from ledger.certificate import Certificate
 from ledger.hashing import sha256
 from ledger.types import Digest, Height, TimeMs
 
+GENESIS: Final = Height(0)
 GENESIS_HEADER: Final = sha256(b"simulated header 0")
 START_MS: Final = 1_700_000_000_000
 """Wall clock at virtual time 0."""
@@ -53,7 +54,7 @@ class Ledger:
     blocks: dict[Height, Block] = field(default_factory=dict)
     certificates: dict[Height, Certificate] = field(default_factory=dict)
     executed_in: dict[Digest, Height] = field(default_factory=dict)
-    executed: Height = Height(0)
+    executed: Height = GENESIS
     loose: list[Certificate] = field(default_factory=list)
     """Certificates that only the next execution's sync makes safe."""
 

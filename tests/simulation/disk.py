@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, Protocol
 
 from consensus import records
@@ -25,7 +26,7 @@ from ledger.storage.errors import StoreFailed
 from ledger.storage.memory import MemoryFolder
 from ledger.types import Digest, Height
 from node.wal import VoteLog
-from tests.simulation.chain import Ledger
+from tests.simulation.chain import GENESIS, Ledger
 
 COMPACT_RECORDS: Final = 60
 """Records after which `ListLog` is compacted: often, so that crashes come near it."""
@@ -101,7 +102,7 @@ class SegmentedLog:
         """What openings cut off as torn tails."""
         self._log: VoteLog | None = None
 
-    def _open(self, certified: Height = Height(0)) -> VoteLog:
+    def _open(self, certified: Height = GENESIS) -> VoteLog:
         if self._log is None:
             self._log = VoteLog(self.folder, certified, segment_bytes=SEGMENT_BYTES)
             self.cut_bytes += self._log._log.cut_bytes
@@ -118,10 +119,8 @@ class SegmentedLog:
         if items:
             self._open()
             self.folder.fail_next_sync = True
-            try:
+            with suppress(StoreFailed):
                 self.append(items)
-            except StoreFailed:
-                pass
         self.folder = self.folder.after_power_loss(rng)
         self._log = None
 

@@ -8,6 +8,7 @@ between any two effects; what a torn turn leaves is in `tests.simulation.disk`.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +16,6 @@ from consensus import records
 from consensus.config import HeaderSummary, LedgerHead
 from consensus.effects import (
     Alarm,
-    AlarmKind,
     AppendDecided,
     Broadcast,
     CheckBody,
@@ -28,37 +28,32 @@ from consensus.effects import (
     Send,
     ViewEntered,
 )
-from consensus.events import Censored, Event, Executed, Propose, Tick
+from consensus.events import Censored, Event, Tick
 from consensus.messages import (
-    Checkpoint,
-    Commit,
     FetchBody,
     NewView,
     Prepare,
     PrePrepare,
     SignedMessage,
     UnsignedMessage,
-    ViewChange,
 )
 from consensus.replica import Replica
 from consensus.verifier import Signed
-from ledger.block import Body, null_digest
-from ledger.certificate import Certificate
+from ledger.block import Body
 from ledger.errors import IntegrityError
 from ledger.types import Digest, Height, TimeMs, View
-from tests.simulation.chain import BATCH, GENESIS_HEADER, START_MS, Proposed, Relayed
-from tests.simulation.disk import Disk, message_of
+from tests.simulation import judge
+from tests.simulation.chain import GENESIS_HEADER, START_MS, Proposed, Relayed
+from tests.simulation.disk import Disk
+from tests.simulation.executing import Executing
 from tests.simulation.intake import Intake
 from tests.simulation.pool import Pool
+from tests.simulation.proposing import Proposing
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
 TURN_EVENTS_MAX: Final = 512
-WAIT_MS: Final = 20
-"""How long a transaction waits for company while another body is in flight."""
-
-IDLE_MS: Final = 10_000
 
 
 @dataclass
@@ -86,6 +81,8 @@ class Node:
         """Why it does not start any more: its log is damaged."""
         self.crash_chance = 0.0
         """Of a crash in any one turn."""
+        self.torn_chance = 0.0
+        """Of a crash while any one turn's records are being written."""
         self.crash_plan: dict[int, int] = {}
         """Turn number -> how many of its effects happen before the crash."""
         self.turns = 0
@@ -114,10 +111,9 @@ class Node:
         """What came while paused."""
         self.pool = Pool()
         self.intake = Intake(self)
-        self.executing: deque[tuple[Height, Digest]] = deque()
+        self.executing = Executing(self)
         self._writing: Turn | None = None
-        self._last_block_at = self.world.now
-        self._wake_at: int | None = None
+        self.proposing = Proposing(self)
 
     @property
     def ledger(self) -> Any:
@@ -158,8 +154,7 @@ class Node:
             self.refused = error
             return
         if self.rolls_forward:
-            while (n := Height(self.ledger.executed + 1)) in self.ledger.decided:
-                self._execute(n)
+            self.executing.roll_forward()
         for body in bodies:
             self.intake.hold(body)
         self.replica = Replica(self.world.config(self.name), self.world.keys.signer(self.name))
@@ -222,7 +217,7 @@ class Node:
         frames, self.frames = self.frames, []
         for sender, frame in frames:
             self.on_frame(sender, frame)
-        self._go_on()
+        self.go_on()
 
     def _tick(self, generation: int) -> None:
         if generation != self._generation:
@@ -256,7 +251,7 @@ class Node:
         if relay and fresh:
             self.relay(tuple(fresh))
         if fresh:
-            self._go_on()
+            self.go_on()
 
     def relay(self, transactions: tuple[tuple[Digest, str], ...]) -> None:
         frame = Relayed(transactions)
@@ -268,21 +263,22 @@ class Node:
     def post(self, event: Event) -> None:
         if self.replica is not None:
             self.inbox.append(event)
-            self._go_on()
+            self.go_on()
 
-    def _go_on(self) -> None:
+    def go_on(self) -> None:
         """Turn after turn, until nothing waits or the disk is at work."""
         while self.replica is not None and self._writing is None and not self.paused:
             effects: list[Effect] = []
             for _ in range(min(len(self.inbox), TURN_EVENTS_MAX)):
-                effects += self._step(self.inbox.popleft())
-            effects += self._propose_if_due()
+                effects += self.step(self.inbox.popleft())
+            effects += self.proposing.propose_if_due()
             if effects:
                 self._carry_out(effects)
             elif not self.inbox:
                 return
 
-    def _step(self, event: Event) -> list[Effect]:
+    def step(self, event: Event) -> list[Effect]:
+        """Step the replica; hold the transactions of proposals in force."""
         effects: list[Effect] = self.replica.step(event)
         for effect in effects:
             if isinstance(effect, ViewEntered) and not effect.in_view_change:
@@ -330,6 +326,8 @@ class Node:
         rng = self.world.random
         if self.turns in self.crash_plan:
             return self.crash_plan[self.turns]
+        if turn.records and self.torn_chance and rng.random() < self.torn_chance:
+            return rng.randint(0, turn.durable)
         if self.crash_chance and rng.random() < self.crash_chance:
             return rng.randint(0, turn.durable + len(turn.rest))
         return None
@@ -341,19 +339,19 @@ class Node:
             return
         self.disk.write(turn.records)
         for effect in turn.blocks[: stop - len(turn.records)]:
-            self._append(effect)
+            self.executing.append(effect)
 
     def _written(self, generation: int, turn: Turn, stop: int | None) -> None:
         if generation == self._generation:
             self._writing = None
             self._finish(turn, stop)
-            self._go_on()
+            self.go_on()
 
     def _finish(self, turn: Turn, stop: int | None) -> None:
         self.disk.write(turn.records)
-        self._check_records(turn.records)
+        judge.written(self, turn.records)
         for block in turn.blocks:
-            self._append(block)
+            self.executing.append(block)
         kept = len(turn.rest) if stop is None else stop - turn.durable
         for effect in turn.rest[:kept]:
             self._apply(effect)
@@ -373,83 +371,36 @@ class Node:
                 self.send(self.world.others[self.name], message)
             case Send(to, message):
                 self.send((to,), message)
-            case Execute(n, digest):
-                self.executing.append((n, digest))
-                if len(self.executing) == 1:
-                    self.world.after(self.execution_ms, self._executed, self._generation)
+            case Execute(n):
+                self.executing.start(n)
             case CheckBody(digest, _, _, sender):
                 self.intake.check(digest, sender)
             case SaveCertificate(certificate):
-                self._save(certificate)
+                self.executing.save(certificate)
             case Alarm():
                 self.alarms.append(effect)
-                self._judge_alarm(effect)
+                judge.alarm_raised(self, effect)
             case Evidence(first, second):
                 self.evidence.append(effect)
-                self._judge_evidence(first, second)
+                judge.evidence_found(self, first, second)
             case ViewEntered():
                 self._view_entered(effect)
 
     # --- speaking ---
 
-    def send(
-        self, to: tuple[str, ...] | list[str], message: Signed[SignedMessage] | UnsignedMessage
-    ) -> None:
+    def send(self, to: Sequence[str], message: Signed[SignedMessage] | UnsignedMessage) -> None:
         """Put a message on the links to `to`, once it has passed the checks."""
         if isinstance(message, FetchBody) and to:
             self.intake.fetch(message.digest, to[0])
             return
         frame: object = message
         if isinstance(message, Signed):
-            if message.signer == self.name and self.world.is_honest(self.name):
-                self.world.checker.sent(self.name, message, self._recorded(message))
+            judge.sending(self, message)
             frame = self.world.encode(message)
             if isinstance(message.message, PrePrepare):
                 frame = Proposed(frame, self.intake.bodies.get(message.message.digest))
         for name in to:
             self.world.deliver(self.name, name, frame)
-
-    def _recorded(self, signed: Signed[SignedMessage]) -> bool:
-        """Whether what a message promises is on disk (design: durability table)."""
-        message, promises = signed.message, self.disk.promises
-        if isinstance(message, PrePrepare | Prepare):
-            return promises(records.PrePrepared.kind, message.view, message.n, message.digest)
-        if isinstance(message, Commit):
-            return promises(records.Prepared.kind, message.view, message.n, message.digest)
-        if isinstance(message, ViewChange):
-            return promises(records.ViewChanged.kind, self.world.encode(signed))
-        if isinstance(message, NewView):
-            return promises(records.NewViewTaken.kind, self.world.encode(signed))
-        if isinstance(message, Checkpoint):
-            n = message.n
-            return n in self.ledger.blocks and self.header_hash(n) == message.header_hash
-        return True
-
-    def _check_records(self, items: list[records.Record]) -> None:
-        if not self.world.is_honest(self.name):
-            return
-        checker = self.world.checker
-        for item in items:
-            if isinstance(item, records.Prepared):
-                checker.prepared(self.name, item.certificate)
-            elif isinstance(item, records.NewViewTaken):
-                message = message_of(item)
-                assert isinstance(message, NewView)
-                checker.new_view(self.name, message)
-
-    def _judge_alarm(self, alarm: Alarm) -> None:
-        expected = (
-            self.wrong_from is not None
-            or alarm.kind is AlarmKind.NONDETERMINISM
-            or (alarm.kind is AlarmKind.OBSERVER and self.lost_log)
-        )
-        if self.world.is_honest(self.name) and not expected:
-            self.world.checker.fail(f"{self.name} raised {alarm}")
-
-    def _judge_evidence(self, first: Signed[Any], second: Signed[Any]) -> None:
-        self.world.totals.evidence += 1
-        if self.world.is_honest(first.signer) and self.world.is_honest(self.name):
-            self.world.checker.fail(f"evidence against honest {first.signer}: {first} {second}")
 
     def _view_entered(self, effect: ViewEntered) -> None:
         if effect.in_view_change and self.world.is_honest(self.name):
@@ -459,90 +410,9 @@ class Node:
         self._entered_at.append(self.certified)
         self.pool.watch.new_primary()
 
-    # --- ledger ---
-
-    def _append(self, effect: AppendDecided) -> None:
-        n, digest = effect.n, effect.digest
-        body = None if digest == null_digest(n) else self.intake.bodies[digest]
-        if n != 1 and n - 1 not in self.ledger.decided:
-            self.world.checker.fail(f"{self.name} appended {n} out of order")
-        self.ledger.decided[n] = (digest, body)
-        self._last_block_at = self.world.now
-        if body is not None:
-            self.pool.decided(body, self.now_ms)
-        if self.world.is_honest(self.name):
-            self.world.checker.decided(self.name, n, digest)
-
-    def _execute(self, n: Height) -> None:
-        block = self.ledger.execute(n)
-        if self.world.is_honest(self.name):
-            self.world.checker.executed(self.name, block, self.ledger.blocks.get(n - 1))
-
-    def _executed(self, generation: int) -> None:
-        if generation != self._generation:
-            return
-        n, _ = self.executing.popleft()
-        if n not in self.ledger.blocks:
-            self._execute(n)
-        block = self.ledger.blocks[n]
-        if block.body is not None:
-            self.pool.executed(block.body.transaction_digests)
-        if self.executing:
-            self.world.after(self.execution_ms, self._executed, generation)
-        self.post(Executed(self.now_ms, n, self.header_hash(n), block.time_ms))
-
-    def _save(self, certificate: Certificate) -> None:
-        self.ledger.save(certificate)
-        if self.world.is_honest(self.name):
-            signers = (signer for signer, _ in certificate.signatures)
-            self.world.verifier.certificate(certificate)
-            self.world.checker.saved(self.name, certificate.n, certificate.header_hash, signers)
-        self.intake.certified(certificate.n)
-
-    # --- proposals ---
-
     def batch(self) -> list[Digest]:
         """What a body would hold now."""
         return self.pool.batch()
-
-    def _propose_if_due(self) -> list[Effect]:
-        effects: list[Effect] = []
-        if not self.pool.waiting and not self._idle():
-            return effects
-        while (slot := self.replica.proposal_slot) is not None:
-            batch = self.batch()
-            if not self._due(slot.in_flight, batch):
-                break
-            body = Body(slot.n, slot.view, self.name, self.now_ms, tuple(batch))
-            self.intake.hold(body)
-            self.pool.hold(batch)
-            self._last_block_at = self.world.now
-            answer = self._step(Propose(self.now_ms, body))
-            effects += answer
-            if not any(isinstance(effect, PersistBody) for effect in answer):
-                self.pool.release(batch)
-                break
-        return effects
-
-    def _due(self, in_flight: int, batch: list[Digest]) -> bool:
-        """Whether to use the slot now; if only later, whoever is woken then looks again."""
-        if not batch:
-            return in_flight == 0 and self._idle()
-        if in_flight == 0 or len(batch) == BATCH:
-            return True
-        wait = self.pool.waiting[batch[0]].arrived_ms + WAIT_MS - self.now_ms
-        if wait > 0 and (self._wake_at is None or self._wake_at <= self.world.now):
-            self._wake_at = self.world.now + min(wait, WAIT_MS)
-            self.world.after(min(wait, WAIT_MS), self._woken, self._generation)
-        return wait <= 0
-
-    def _idle(self) -> bool:
-        return self.world.now - self._last_block_at >= IDLE_MS
-
-    def _woken(self, generation: int) -> None:
-        if generation == self._generation:
-            self._wake_at = None
-            self._go_on()
 
     # --- frames ---
 

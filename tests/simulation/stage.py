@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 from consensus.effects import AlarmKind
 from consensus.messages import SignedMessage
@@ -52,7 +53,7 @@ def commits(world: World, begin: int = 0) -> list[int]:
 def longest_gap(world: World, begin: int) -> int:
     """The longest time without a commit from `begin` to now."""
     moments = [begin, *commits(world, begin), world.now]
-    return max(after - before for before, after in zip(moments, moments[1:], strict=False))
+    return max(after - before for before, after in pairwise(moments))
 
 
 def first_commit(world: World, begin: int) -> int:

@@ -79,8 +79,8 @@ def test_row_24_crash_between_decision_and_execution(rolls_forward: bool) -> Non
     victim.execution_ms, victim.rolls_forward = 60, rolls_forward
     world.trickle(30, 50)
     for round_ in range(1_500, 2_500, 130):
-        world.run(round_, lambda: bool(victim.executing))
-        waiting = [n for n, _ in victim.executing]
+        world.run(round_, lambda: bool(victim.executing.queue))
+        waiting = list(victim.executing.queue)
         victim.crash(power=True)
         assert all(n not in victim.ledger.blocks and n in victim.ledger.decided for n in waiting)
         victim.start()
@@ -95,7 +95,7 @@ def test_row_26_torn_tails_are_cut(seed: int, n: int) -> None:
     """Everyone loses power while writing, again and again, with a liar among them."""
     world = build(seed, n, liars={n - 1: "traitor"}, segmented=True)
     for one in world.all_nodes():
-        one.disk_ms, one.crash_chance = 5, 0.06
+        one.disk_ms, one.torn_chance = 5, 0.2
         for moment in range(1_500, 5_000, 250):
             world.after(moment, one.start)
     world.trickle(60, 60)

@@ -143,8 +143,8 @@ class Lonely:
     all, so it leaves the view alone. Then proposals pass again; SUSPECTs still do not.
     """
 
-    def __init__(self, seed: int, silent_ms: int, **rules: int) -> None:
-        self.world = world = build(seed, **rules)
+    def __init__(self, seed: int, silent_ms: int, rotation_blocks: int) -> None:
+        self.world = world = build(seed, rotation_blocks=rotation_blocks)
         self.three = node(world, 3)
         self.said: list[SignedMessage] = []
         """What validator 3 said after it left."""
@@ -172,7 +172,7 @@ class Lonely:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_row_20_a_node_alone_in_a_view_change_follows(seed: int) -> None:
-    stage = Lonely(seed, 2_000, rotation_blocks=100)
+    stage = Lonely(seed, 2_000, 100)
     world, three = stage.world, stage.three
     alone_at = world.now
     world.run_for(2_500)
@@ -188,7 +188,7 @@ def test_row_20_a_node_alone_in_a_view_change_follows(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_row_21_nobody_returns_to_a_view_it_left(seed: int) -> None:
     """The lonely one is shown all of the view it left again, its NEW-VIEW and proposals too."""
-    stage = Lonely(seed, 4_500, rotation_blocks=60)
+    stage = Lonely(seed, 4_500, 60)
     world = stage.world
     assert stage.view == 2, "view 1 began with a NEW-VIEW"
     for delay in (100, 900):

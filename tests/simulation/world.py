@@ -105,7 +105,7 @@ class World:
         self.transactions: dict[Digest, str] = {}
         """All that clients sent, with the organisation of each."""
         self._asked_ms: dict[Digest, int] = {}
-        self._queue: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._queue: list[tuple[int, int, Callable[..., object], tuple[Any, ...]]] = []
         self._order = 0
         self._verified: dict[bytes, Signed[SignedMessage] | None] = {}
         self._encoded: dict[Signature, bytes] = {}
@@ -119,7 +119,7 @@ class World:
     def wall_ms(self) -> int:
         return START_MS + self.now
 
-    def after(self, delay: int, action: Callable[..., None], *arguments: Any) -> None:
+    def after(self, delay: int, action: Callable[..., object], *arguments: Any) -> None:
         self._order += 1
         heapq.heappush(self._queue, (self.now + delay, self._order, action, arguments))
 
