@@ -27,6 +27,7 @@ KIND_NEW_VIEW_TAKEN: Final = 4
 KIND_HIGHEST: Final = 5
 KIND_BODY: Final = 6
 KIND_DIVERGED: Final = 7
+KIND_RETIRED: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,26 @@ class Diverged:
         return [self.epoch, self.n, self.own, self.certified, self.signed_to, certificate]
 
 
-VoteRecord: TypeAlias = PrePrepared | Prepared | ViewChanged | NewViewTaken | Highest | Diverged
+@dataclass(frozen=True, slots=True)
+class Retired:
+    """This log lacks votes of our key, noticed at height `n`: the key is silent for the epoch.
+
+    What an observer writes afterwards (it takes part in no view, but knows them) would make the log
+    look whole at the next start.
+    """
+
+    kind: ClassVar[int] = KIND_RETIRED
+    epoch: Epoch
+    n: Height
+    reason: str
+
+    def to_value(self) -> list[canonical.Value]:
+        return [self.epoch, self.n, self.reason]
+
+
+VoteRecord: TypeAlias = (
+    PrePrepared | Prepared | ViewChanged | NewViewTaken | Highest | Diverged | Retired
+)
 Record: TypeAlias = VoteRecord | BodyRecord
 
 
@@ -156,6 +176,9 @@ def decode(data: bytes) -> Record:
         return ViewChanged(epoch, fields.binary(row[1], "record.message", size_max=_ENVELOPE_MAX))
     if kind == KIND_NEW_VIEW_TAKEN:
         return NewViewTaken(epoch, fields.binary(row[1], "record.message", size_max=_ENVELOPE_MAX))
+    if kind == KIND_RETIRED:
+        n = Height(fields.natural(row[1], "record.n"))
+        return Retired(epoch, n, fields.text(row[2], "record.reason"))
     if kind == KIND_DIVERGED:
         return Diverged(
             epoch,
@@ -183,5 +206,6 @@ _SIZES: Final = {
     KIND_NEW_VIEW_TAKEN: 2,
     KIND_HIGHEST: 3,
     KIND_DIVERGED: 6,
+    KIND_RETIRED: 3,
 }
 """Fields of each kind but BODY."""

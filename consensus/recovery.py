@@ -43,6 +43,7 @@ from consensus.records import (
     Prepared,
     PrePrepared,
     Record,
+    Retired,
     VoteRecord,
 )
 from consensus.state import State, message_position, vote_position
@@ -75,7 +76,9 @@ def recover(s: State, records: Sequence[Record], head: LedgerHead, verifier: Ver
     start_header = head.header(min(s.view_lo, s.executed))
     s.view_lo_time_ms = None if start_header is None else start_header.time_ms
     s.observer = STARTING
-    if not votes:
+    if s.safety.retired is not None:
+        _stay_retired(s, s.safety.retired)
+    elif not votes:
         _begin_log(s)
     s.known_highest = s.safety.highest or (-1, -1)
     s.known_executed = s.executed
@@ -116,6 +119,8 @@ def _take_record(s: State, record: VoteRecord, verifier: Verifier) -> None:
     elif isinstance(record, Diverged):
         verifier.certificate(record.certificate)
         s.safety.diverged = record if record.signed_to > s.h else None
+    elif isinstance(record, Retired):
+        s.safety.retired = record
     elif isinstance(record, PrePrepared):
         s.safety.restore_vote(record)
     elif isinstance(record, Prepared):
@@ -213,9 +218,15 @@ def _retire_by(s: State, vote: AnySigned) -> None:
 
 
 def _retire(s: State, n: Height, detail: str) -> None:
-    s.retired = True
+    s.safety.retired = Retired(s.domain.epoch, n, detail)
+    s.persist(s.safety.retired)
+    _stay_retired(s, s.safety.retired)
+
+
+def _stay_retired(s: State, record: Retired) -> None:
+    """As `_retire`, where the log says so already."""
     s.observer = "our key voted beyond our log; rotate the key to vote again"
-    s.out.append(Alarm(AlarmKind.OBSERVER, n, None, None, detail))
+    s.out.append(Alarm(AlarmKind.OBSERVER, record.n, None, None, record.reason))
 
 
 def _begin_to_vote(s: State) -> None:

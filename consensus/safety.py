@@ -82,6 +82,8 @@ class Safety:
         self.highest: Position | None = None
         self.diverged: records.Diverged | None = None
         """Why we halted, until the heights we may have signed wrongly are certified."""
+        self.retired: records.Retired | None = None
+        """Why this key is silent for the rest of the epoch."""
         self._votes: dict[Height, dict[int, Signed[Vote]]] = {}
         self._checkpoints: dict[Height, Signed[Checkpoint]] = {}
 
@@ -298,6 +300,8 @@ class Safety:
         kept += [records.Prepared(epoch, self.prepared[n]) for n in sorted(self.prepared)]
         if self.diverged is not None:
             kept.append(self.diverged)
+        if self.retired is not None:
+            kept.append(self.retired)
         return kept
 
     # --- time passes ---

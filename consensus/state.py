@@ -128,8 +128,6 @@ class State:
         self.nondeterminism: Height | None = None
 
         self.observer: str | None = None
-        self.retired = False
-        """An observer until its key is rotated."""
         self.answers: dict[str, None] = {}
         self.known_highest: tuple[int, int] = (-1, -1)
         self.known_executed = domain.base
@@ -160,6 +158,11 @@ class State:
     def may_vote(self) -> bool:
         """Taking part in the present view: not changing it, at its first height, not muted."""
         return not self.safety.in_view_change and self.ready and self.observer is None
+
+    @property
+    def retired(self) -> bool:
+        """An observer until its key is rotated."""
+        return self.safety.retired is not None
 
     def primary(self, view: View | None = None) -> str:
         return self.validators.primary(self.view if view is None else view)

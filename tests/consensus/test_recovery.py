@@ -425,3 +425,31 @@ def test_records_come_back_through_their_bytes(backup: Solo) -> None:
     backup.suspect(*OTHERS, h=1)
     assert [records.decode(records.encode(item)) for item in backup.wal] == backup.wal
     assert {type(item) for item in backup.wal} == {Highest, PrePrepared, Prepared, ViewChanged}
+
+
+# --- silent for good ---
+
+
+@pytest.mark.parametrize("how", ["empty log", "older log", "key used elsewhere"])
+def test_a_silenced_key_stays_silent_whatever_its_log_holds_by_then(
+    backup: Solo, how: str
+) -> None:
+    """As an observer it goes on noting new views, which are beyond what any peer saw it sign."""
+    group = backup.group
+    backup.run(2)
+    if how == "empty log":
+        silent = backup.restart(begun=False, records=[])
+    else:
+        silent = backup.restart(begun=how == "key used elsewhere")
+        vote = higher(group, "vote")
+        if how == "older log":
+            answers(silent, vote)
+        else:
+            silent.receive(vote, link="org-02")
+    assert recorded(silent.receive(group.new_view(7), link="org-02"), NewViewTaken)
+    for records_left in (None, list(silent.replica.compact())):
+        again = silent.restart(begun=False, records=records_left)
+        assert observes(again.effects)
+        assert not alarms(answers(again))
+        assert again.replica.status.observer is not None
+        assert not said_again(again)
