@@ -67,8 +67,8 @@ class PeerStatus:
     """One other validator as its STATUS messages show it. `last_seen_ms` is UTC, None if never.
 
     `behind` counts the blocks that we have certified and it has not; it and `view` are None until
-    it was heard from. `refused` counts what it delivered and we threw away, `kept_out_seconds` is how
-    much longer no link is taken from it.
+    it was heard from. `refused` counts what it delivered and we threw away; for `kept_out_seconds`
+    more no link is taken from it.
     """
 
     organisation: str

@@ -38,23 +38,26 @@ BYTES_PER_SECOND: Final = 64 << 20
 BYTES_BURST: Final = 128 << 20
 """A few answers of blocks at once, which a catching-up validator asks for itself."""
 
-FRAMES_PER_SECOND: Final = 1_000
-FRAMES_BURST: Final = 10_000
-"""Votes are four a height and ticks four a second; what a pause held back comes at once."""
+FRAMES_PER_SECOND: Final = 500
+FRAMES_BURST: Final = 2_000
+EMPTY_FRAMES: Final = 10
+"""Votes are four a height, ticks four a second, relayed batches at most 300; what a pause held back
+comes at once. A message without a frame (a ping, once in 5 s) is paid as ten."""
 
-CPU_PER_SECOND: Final = 0.05
-CPU_BURST_SECONDS: Final = 1.0
-"""Processor time of decoding and verifying, about 500 messages with a signature each; an honest
-peer takes a tenth of it. The burst is a NEW-VIEW of 64 validators, 9,000 signatures."""
+CPU_PER_SECOND: Final = 0.03
+CPU_BURST_SECONDS: Final = 0.6
+"""Processor time of decoding and verifying: some 350 messages with a signature each, of which an
+honest peer sends about 100 in a second of full load. The burst is a NEW-VIEW of 64 validators,
+9,000 signatures."""
 
 QUESTIONS_PER_SECOND: Final = 20
 QUESTIONS_BURST: Final = 100
 """Blocks, bodies, transactions, own votes. Collecting a body asks four times a second."""
 
 ANSWER_BYTES_PER_SECOND: Final = 4 << 20
-ANSWER_BYTES_BURST: Final = 64 << 20
+ANSWER_BYTES_BURST: Final = 16 << 20
 """Twice what a full chain grows by, from each of the peers that a lagging validator asks in turn;
-the burst is a minute of it."""
+the burst is four full answers."""
 
 IN_VAIN_SECONDS: Final = 60e-6
 """Processor time of verifying one relayed transaction, billed if it turns out to be executed

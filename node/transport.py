@@ -22,7 +22,7 @@ import aiohttp
 from aiohttp import WebSocketError, WSMessage, WSMsgType, web
 
 from ledger.errors import FieldError, InvalidInput
-from node.conduct import Conduct
+from node.conduct import EMPTY_FRAMES, Conduct
 from node.door import CLOSE_SECONDS_MAX, Door
 from node.frames import PACKED_BYTES_MAX, Lane, unpack
 from node.peer_link import HEARTBEAT_SECONDS, PATH, PeerLink
@@ -227,7 +227,8 @@ class Transport:
                 return
             now = self._now()
             size = MESSAGE_OVERHEAD_BYTES + len(message.data or b"")
-            wait = max(allowance.bytes.take(size, now), allowance.frames.take(1 + len(frames), now))
+            count = len(frames) or EMPTY_FRAMES
+            wait = max(allowance.bytes.take(size, now), allowance.frames.take(count, now))
             if wait > 0:
                 await asyncio.sleep(wait)
             if message.type is WSMsgType.PING:

@@ -15,11 +15,12 @@ import threading
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
 from devnet import founding
+from tests.chaos import flooder
 from tests.chaos.checker import check
 from tests.chaos.cluster import Cluster
 from tests.chaos.conftest import Figure, Found
@@ -84,6 +85,7 @@ def test_a_minute_of_valid_messages(found: Found, figure: Figure) -> None:
 def _flooded(cluster: Cluster, mix: str, figure: Figure) -> None:
     seconds = rounds("FLOOD_SECONDS", FLOOD_SECONDS)
     attacker, *others = cluster.names
+    process = _prepared(cluster, attacker, others, mix, seconds)
     cluster.start(*others)
     cluster.wait_ready(*others)
     with Load(cluster, in_flight=IN_FLIGHT, nodes=others) as load:
@@ -91,7 +93,7 @@ def _flooded(cluster: Cluster, mix: str, figure: Figure) -> None:
         before = _quiet(load)
         with Memory(cluster, others) as memory:
             began = time.monotonic()
-            said = _flood(cluster, attacker, others, mix, seconds)
+            said = _flood(process)
             flooded = load.commits_per_second(began, time.monotonic())
         time.sleep(WARM_UP_SECONDS)
         after = _quiet(load)
@@ -107,6 +109,7 @@ def _flooded(cluster: Cluster, mix: str, figure: Figure) -> None:
         quiet=round(quiet),
         ratio=round(flooded / quiet, 2),
         growth_mib=memory.growth >> 20,
+        messages=sum(said.values()),
         links=said["links"],
         calls=said["calls"],
         refused=refused,
@@ -124,19 +127,30 @@ def _quiet(load: Load) -> float:
     return load.commits_per_second(began, time.monotonic())
 
 
-def _flood(
+def _prepared(
     cluster: Cluster, attacker: str, others: list[str], mix: str, seconds: int
-) -> dict[str, Any]:
-    """Run the attacker to its end; what it said, by kind."""
+) -> subprocess.Popen[str]:
+    """An attacker that waits to be told to begin."""
     targets = [f"127.0.0.1:{founding.ports(cluster.entry(name))[1]}" for name in others]
-    home = str(cluster.home(attacker))
-    command = ["nice", "-n", "19", sys.executable, "-m", "tests.chaos.flooder", "--home", home]
-    options = ["--mix", mix, "--seconds", str(seconds), *targets]
-    ended = subprocess.run(
-        [*command, *options], cwd=ROOT, capture_output=True, text=True, check=False
+    command = [sys.executable, "-m", "tests.chaos.flooder", "--home", str(cluster.home(attacker))]
+    process = subprocess.Popen(
+        [*command, "--mix", mix, "--seconds", str(seconds), *targets],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    assert ended.returncode == 0, ended.stderr[-3000:]
-    said: dict[str, Any] = json.loads(ended.stdout)
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == flooder.READY
+    return process
+
+
+def _flood(process: subprocess.Popen[str]) -> dict[str, int]:
+    """Let the attacker begin, and wait for its end; what it said, by kind."""
+    out, err = process.communicate("go\n")
+    assert process.returncode == 0, err[-3000:]
+    said: dict[str, int] = json.loads(out)
     return said
 
 
