@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from consensus.records import Diverged, Record
+from consensus.records import Diverged, Record, Retired
 from ledger.block_files import BlockFiles
 from ledger.errors import IntegrityError, InvalidInput, StorageError
 from ledger.genesis import Genesis
@@ -90,6 +90,9 @@ def _found(
         divergence = Divergence.of(diverged, own)
         reason = f"our header of block {n} is not the certified one"
         return _standing(genesis, config, "diverged", reason, blocks, store, divergence)
+    retired = next((item for item in votes if isinstance(item, Retired)), None)
+    if retired is not None:
+        return _standing(genesis, config, "log_lost", retired.reason, blocks, store)
     free = free_bytes(place.root)
     if free < config.free_bytes_min:
         reason = (
