@@ -6,7 +6,8 @@ first view, one the second, or none, for
 
 - n = 4, one height, deciding, executing and certifying apart: every state; one in a hundred is
   continued fairly and must decide; once more with crashes anywhere and lost Certificates;
-- n = 4, two heights one after the other (W = 1), executed and certified apart: every state;
+- n = 4, two heights one after the other (W = 1), executed and certified apart: every state (the
+  liar leads one of the views; a liar that leads none is left to the soak);
 - n = 4, two heights at once (W = 2), the order alone; n = 5 and 7, one height, the order alone;
 - n = 4, one height and three views, the order alone.
 
@@ -51,10 +52,10 @@ def test_one_height_of_four_and_every_state_can_go_on(liar: int) -> None:
 
 def test_one_height_of_four_with_crashes() -> None:
     scope = replace(LEDGER, values=(1,), byzantine=(1,), crash=True)
-    holds(NowOrNever(scope).run())
+    holds(EveryState(scope).run())
 
 
-@pytest.mark.parametrize("liar", [0, 1, 3])
+@pytest.mark.parametrize("liar", [0, 1])
 def test_two_heights_of_four_executed_apart_from_certified(liar: int) -> None:
     holds(EveryState(replace(IN_TURN, byzantine=(liar,))).run())
 
