@@ -431,9 +431,7 @@ def test_records_come_back_through_their_bytes(backup: Solo) -> None:
 
 
 @pytest.mark.parametrize("how", ["empty log", "older log", "key used elsewhere"])
-def test_a_silenced_key_stays_silent_whatever_its_log_holds_by_then(
-    backup: Solo, how: str
-) -> None:
+def test_a_silenced_key_stays_silent_whatever_its_log_holds_by_then(backup: Solo, how: str) -> None:
     """As an observer it goes on noting new views, which are beyond what any peer saw it sign."""
     group = backup.group
     backup.run(2)

@@ -130,10 +130,10 @@ DURABILITY: list[Mutant] = [
         IN_WAL,
     ),
     change(
-        "compaction drops what it has just written",
+        "compaction drops the old log before the new is synced",
         WAL,
+        "            self._log.sync()\n            self._log.drop_before(first)\n",
         "            self._log.drop_before(first)\n",
-        "            self._log.drop_before(first + len(payloads))\n",
         IN_WAL,
     ),
     change(

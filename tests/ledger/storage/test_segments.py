@@ -213,6 +213,23 @@ def test_a_zeroed_sector_is_torn_at_the_end_and_damage_once_synced() -> None:
     assert found.value.offset == start
 
 
+def test_a_record_of_another_log_in_its_place_is_damage() -> None:
+    """Number, length and CRCs fit; only the chain of hashes tells."""
+    folder, other = MemoryFolder(), MemoryFolder()
+    for log_folder, second in ((folder, b"mine"), (other, b"else")):
+        log = SegmentLog(log_folder)
+        log.append([b"first"] if log_folder is folder else [b"start"])
+        log.append([second])
+    name = folder.names()[0]
+    place = HEADER + RECORD_HEADER + 8
+    mine, strange = (item.read(name, 0, item.size(name)) for item in (folder, other))
+    spliced = MemoryFolder()
+    spliced.create(name, mine[:place] + strange[place:])
+    with pytest.raises(LogCorrupt, match="does not follow") as found:
+        SegmentLog(spliced)
+    assert found.value.offset == place
+
+
 @given(st.data())
 def test_power_loss_keeps_all_synced_records_and_a_prefix_of_the_rest(data: st.DataObject) -> None:
     folder = MemoryFolder()
