@@ -1,9 +1,10 @@
 """Making a body complete: from what came beside it, from the mempool, from peers.
 
 Most transactions of a body were relayed and verified before it arrives, so `assemble` finds them at
-once. What is missing may still be on its way or in the verifier's queue: wait a moment, then ask
-the peer that proposed the body, then the others in turn. Transactions are matched by the SHA-256 of
-their bytes and verified as if they had been relayed.
+once. A new primary may name again what late blocks hold, so those are looked through next. What is
+missing may still be on its way or in the verifier's queue: wait a moment, then ask the peer that
+proposed the body, then the others in turn. Transactions are matched by the SHA-256 of their bytes
+and verified as if they had been relayed.
 """
 
 from __future__ import annotations
@@ -130,6 +131,10 @@ class BodyCollector:
         if event is not None:
             event.set()
 
+    def wants(self, digest: Digest) -> bool:
+        """Whether a body waits for this transaction, be it of use to a block to come or not."""
+        return digest in self._wanted
+
     def transaction_arrived(self, signed: SignedTransaction) -> None:
         """A transaction was verified: whichever body waits for it may go on."""
         for missing in self._wanted.pop(signed.digest, ()):
@@ -166,6 +171,7 @@ class BodyCollector:
             for digest in body.transaction_digests
             if (signed := self._known(digest)) is not None
         }
+        found |= self._bodies.transactions([d for d in body.transaction_digests if d not in found])
         wanted = {digest: None for digest in body.transaction_digests if digest not in found}
         beside = {sha256(raw): raw for raw in candidate.transactions}
         carried = [beside[digest] for digest in wanted if digest in beside]

@@ -509,13 +509,18 @@ class NodeService:
                 return Admission(tx_id, 410, "expired", "its valid_until_ms has passed")
 
     async def _relayed(self, raw_transactions: tuple[bytes, ...]) -> Taken:
-        """Transactions that a peer passed on: verify those not known, and hold them."""
+        """Transactions that a peer passed on: verify those not known, and hold them.
+
+        One of a late block is known and yet wanted when a body names it again.
+        """
         assert self._pool is not None
+        assert self._collector is not None
         assert self._driver is not None
         unknown = {
             digest: raw
             for raw in raw_transactions
-            if not self._mempool.knows(digest := sha256(raw)) and digest not in self._verifying
+            if (digest := sha256(raw)) not in self._verifying
+            and (self._collector.wants(digest) or not self._mempool.knows(digest))
         }
         self._verifying.update(unknown)
         try:

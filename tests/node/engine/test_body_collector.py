@@ -99,6 +99,32 @@ async def test_peers_are_asked_in_turn_until_one_has_the_body(
     assert [peer for peer, _ in bench.asked] == ["b", "a", "c"]
 
 
+async def test_what_a_late_block_holds_is_not_asked_for(
+    bench: Bench, make_transaction: Make
+) -> None:
+    earlier = body_of([make_transaction()])
+    bench.bodies.hold(earlier)
+    again = body_of([make_transaction(), *earlier.transactions], n=2)
+    bench.known[again.transactions[0].digest] = again.transactions[0]
+    bench.offer("a", BodyData(again.encoded, ()))
+    assert await bench.collector.collect(again.digest, "a") == again
+    assert bench.asked == []
+
+
+async def test_a_transaction_that_a_body_waits_for_is_wanted(
+    bench: Bench, make_transaction: Make
+) -> None:
+    held = body_of([make_transaction()])
+    (signed,) = held.transactions
+    bench.offer("a", BodyData(held.encoded, ()))
+    collecting = asyncio.create_task(bench.collector.collect(held.digest, "a"))
+    await asyncio.sleep(0)
+    assert bench.collector.wants(signed.digest)
+    bench.collector.transaction_arrived(signed)
+    assert await collecting == held
+    assert not bench.collector.wants(signed.digest)
+
+
 async def test_missing_transactions_are_asked_for_but_not_those_on_their_way(
     bench: Bench, make_transaction: Make
 ) -> None:
