@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.mutant import Edit, Mutant, change, seeds, simulation, unit
+from tests.mutants.mutant import Edit, Mutant, change, model, seeds, simulation, unit
 
 SAFETY = "consensus/safety.py"
 NORMAL = "consensus/normal.py"
@@ -17,6 +17,9 @@ DESIGN: list[Mutant] = [
         "prepared = tuple(self.prepared[n] for n in sorted(self.prepared) if n > self.h)",
         "prepared = ()",
         unit("consensus/test_safety.py"),
+        model(
+            "model/test_model.py::test_row_14_a_view_change_that_hides_a_certificate_changes_nothing"
+        ),
         seeds(4, 0, 9),
     ),
     change(
@@ -25,6 +28,7 @@ DESIGN: list[Mutant] = [
         "return (n + faults_tolerated(n) + 2) // 2",
         "return 2 * faults_tolerated(n) + 1",
         unit("ledger/test_validators.py"),
+        model("model/test_model.py::test_one_height_of_five"),
         seeds(5, 0, 9),
     ),
     change(
@@ -33,6 +37,7 @@ DESIGN: list[Mutant] = [
         "if due.digests != tuple((item.n, item.digest) for item in new_view.proposals):",
         "if False:",
         unit("consensus/test_verifier.py"),
+        model("model/test_model.py::test_two_heights_of_four_at_once"),
         simulation("simulation/test_rows_views.py::test_row_15_another_o_or_two_new_views"),
     ),
     change(
@@ -41,6 +46,7 @@ DESIGN: list[Mutant] = [
         "        if record.epoch == s.domain.epoch:\n            _take_record",
         "        if record.epoch != s.domain.epoch:\n            _take_record",
         unit("consensus/test_recovery.py"),
+        model("model/test_model.py::test_one_height_of_four_with_crashes"),
         seeds(4, 0, 9),
     ),
     change(
@@ -49,6 +55,9 @@ DESIGN: list[Mutant] = [
         "known is None or prepared.view > known.view",
         "known is None or prepared.view < known.view",
         unit("consensus/test_new_view.py"),
+        model(
+            "model/test_model.py::test_row_13_new_view_takes_the_prepared_value_of_the_highest_view"
+        ),
         simulation(
             "simulation/test_rows_views.py::test_row_13_of_two_prepared_values_the_later_view_wins"
         ),
@@ -71,7 +80,11 @@ DESIGN: list[Mutant] = [
 """,
             ),
         ),
-        (unit("consensus/test_safety.py"), seeds(4, 0, 9)),
+        (
+            unit("consensus/test_safety.py"),
+            model("model/test_model.py::test_two_heights_of_four_at_once"),
+            seeds(4, 0, 9),
+        ),
     ),
     change(
         "the prepared certificate is dropped at execution",
@@ -79,6 +92,7 @@ DESIGN: list[Mutant] = [
         "    s.executed = n\n",
         "    s.executed = n\n    s.safety.prepared.pop(n, None)\n",
         unit("consensus/test_view_change.py"),
+        model("model/test_model.py::test_one_height_of_four_and_every_state_can_go_on[0]"),
         seeds(4, 0, 19),
     ),
     Mutant(
@@ -113,6 +127,7 @@ DESIGN: list[Mutant] = [
         NOT_READY,
         "if s.ready or s.safety.in_view_change:",
         unit("consensus/test_view_change.py"),
+        model("model/test_model.py::test_two_heights_of_four_executed_apart_from_certified[0]"),
         seeds(4, 0, 9),
     ),
     change(

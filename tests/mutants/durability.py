@@ -264,8 +264,8 @@ DURABILITY: list[Mutant] = [
     change(
         "a replica votes while it asks",
         RECOVERY,
-        "    s.observer = None if s.halted is not None else STARTING\n",
-        "    s.observer = None\n",
+        "STARTING\n    if not votes:\n",
+        "None\n    if not votes:\n",
         IN_RECOVERY,
     ),
     change(

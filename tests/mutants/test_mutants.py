@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.mutants.design import DESIGN
 from tests.mutants.gate import ROOT, Gate, GateBroken, Tree
 from tests.mutants.mutant import Edit, Layer, Misplaced, Mutant, change, unit
 from tests.mutants.table import MUTANTS
@@ -40,19 +41,19 @@ def test_it_still_applies(mutant: Mutant, tmp_path: Path) -> None:
         after = (tmp_path / edit.file).read_text(encoding="utf-8")
         assert after != before
         compile(after, edit.file, "exec")
-    for catch in mutant.catches:
-        for test in catch.tests:
-            assert (ROOT / test.partition("::")[0]).exists(), test
+    for test in [test for catch in mutant.catches for test in catch.tests]:
+        file, _, name = test.partition("::")
+        source = (ROOT / file).read_text(encoding="utf-8")
+        assert not name or f"def {name.partition('[')[0]}(" in source, test
 
 
-def test_names_are_unique_and_each_layer_has_its_share() -> None:
+def test_names_are_unique_and_every_layer_is_put_to_the_proof() -> None:
     names = [mutant.name for mutant in MUTANTS]
-    assert len(set(names)) == len(names) >= 12 + 25
+    assert len(set(names)) == len(names) >= len(DESIGN) + 25
     assert all(mutant.catches for mutant in MUTANTS)
-    assert {catch.layer for mutant in MUTANTS for catch in mutant.catches} >= {
-        Layer.UNIT,
-        Layer.STORAGE,
-    }
+    assert {catch.layer for mutant in MUTANTS for catch in mutant.catches} == set(Layer)
+    for mutant in DESIGN:
+        assert any(catch.layer is Layer.SIMULATION for catch in mutant.catches), mutant.name
 
 
 @pytest.mark.timeout(300)

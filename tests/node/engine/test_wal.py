@@ -76,17 +76,6 @@ def test_compaction_drops_whole_segments_and_keeps_what_it_was_given(
     assert [item.digest for item in again.bodies] == [needed.digest]
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_compaction_drops_nothing_before_the_new_beginning_is_safe(seed: int) -> None:
-    folder = MemoryFolder()
-    log = VoteLog(folder, Height(0), segment_bytes=500)
-    for n in range(100):
-        log.append(encoded(vote(n)))
-    log.compact(encoded(vote(99)))
-    lost = folder.after_power_loss(random.Random(seed))
-    assert VoteLog(lost, Height(0), segment_bytes=500).recovered[-1] == vote(99)
-
-
 def test_a_record_that_says_nothing_stops_the_start() -> None:
     folder = MemoryFolder()
     log = SegmentLog(folder)
