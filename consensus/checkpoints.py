@@ -114,7 +114,9 @@ def certify(s: State, certificate: Certificate) -> None:
 def _forget(s: State, h: Height) -> None:
     s.log.forget(h)
     s.bodies = {digest: n for digest, n in s.bodies.items() if n > h}
-    s.headers = {n: header for n, header in s.headers.items() if n >= h}
+    # A view is entered a few heights late: its turn counts from the same header at everyone.
+    oldest = h - CHECKPOINT_WINDOWS * s.domain.window
+    s.headers = {n: header for n, header in s.headers.items() if n >= oldest}
     s.decided = {n: digest for n, digest in s.decided.items() if n > h}
     s.checking = {n: item for n, item in s.checking.items() if n > h}
     s.certificates = {n: item for n, item in s.certificates.items() if n > h}

@@ -160,8 +160,9 @@ def ready_if_reached(s: State) -> None:
     if s.ready or s.safety.in_view_change or s.h < s.view_lo:
         return
     s.ready = True
-    if s.view_lo_time_ms is None and s.h in s.headers:
-        s.view_lo_time_ms = s.headers[s.h].time_ms
+    start = s.headers.get(s.view_lo) or s.headers.get(s.h)
+    if s.view_lo_time_ms is None and start is not None:
+        s.view_lo_time_ms = start.time_ms
     vote_obliged(s)
 
 

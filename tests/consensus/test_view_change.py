@@ -466,6 +466,22 @@ def test_the_turn_counts_from_the_view_s_first_height(group: Group) -> None:
     assert left_to(backup.checkpoints(5)) == [2]
 
 
+def test_whoever_enters_a_view_late_counts_its_turn_from_the_same_header(group: Group) -> None:
+    """Else the primary leaves by its count, and the others wait for it by theirs."""
+    backup = Solo(group, "org-02")
+    backup.hear()
+    start = backup.headers[Height(0)].time_ms
+    for n in (1, 2, 3):
+        backup.run(n, header_ms=start + 1_000 * n)
+    changes = [group.view_change(name, 1, 2) for name in ("org-00", "org-01", "org-03")]
+    backup.enter(1, changes)
+    for n in (4, 5):
+        backup.run(n, view=1, header_ms=start + 1_000 * n)
+    backup.decide(6, view=1)
+    backup.executed(6, start + 2_000 + 8_000)
+    assert left_to(backup.checkpoints(6)) == [2]
+
+
 @pytest.mark.parametrize(
     ("silent", "view"), [([], 1), (["org-01"], 2), (["org-02"], 1), (["org-01", "org-02"], 3)]
 )
