@@ -88,9 +88,7 @@ def test_row_06_f_crashed(cluster: Cluster, figure: Figure) -> None:
         cluster.start(victim)
         cluster.wait_voting(victim)
     figure("throughput with f crashed", share=round(without / with_all, 3))
-    assert (
-        without > 0.5 * with_all
-    )  # the target of 85 % is for `make bench`: no client shares there
+    assert without > 0.5 * with_all  # it continues; the target of 85 % has its own measured run
     judge(cluster, load.history)
 
 
