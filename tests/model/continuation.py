@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable
 
-from tests.model.local import Input, Locals, Step
+from tests.model.local import Locals, Step
 from tests.model.rules import Broken, Facts
 from tests.model.scope import World
+from tests.model.turn import Input
 
 
 class Continuation:

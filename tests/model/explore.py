@@ -18,12 +18,13 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 from tests.model.continuation import Continuation
-from tests.model.local import Input, Locals, Step
+from tests.model.local import Locals, Step
 from tests.model.network import Network
 from tests.model.reduction import Decision, Pose, Poses
 from tests.model.rules import Broken
 from tests.model.scope import Scope, World
 from tests.model.trace import Trace
+from tests.model.turn import Input
 
 Node: TypeAlias = tuple[tuple[int, ...], int]
 """Members in order, the interchangeable ones last and sorted; then the network."""

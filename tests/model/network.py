@@ -20,9 +20,9 @@ from itertools import combinations, product
 from typing import Any, Final, NamedTuple
 
 from ledger.types import Digest
-from tests.model.local import Input
 from tests.model.rules import Facts
 from tests.model.scope import BASE_HASH, Change, Choice, World
+from tests.model.turn import Input
 
 DIGIT: Final = 3
 """Bits of a count: up to 7 honest signers."""

@@ -23,9 +23,10 @@ from collections.abc import Hashable, Iterable
 from typing import Final, NamedTuple
 
 from ledger.types import Digest
-from tests.model.local import Input, Locals, Step
+from tests.model.local import Locals, Step
 from tests.model.rules import Broken
 from tests.model.scope import World
+from tests.model.turn import Input
 
 ORDER: Final = {
     kind: place

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.model.local import Input, Step
+from tests.model.local import Step
 from tests.model.rules import Broken, Facts
 from tests.model.scope import Choice, World
+from tests.model.turn import Input
 
 if TYPE_CHECKING:
     from tests.model.explore import Found, Search
