@@ -263,9 +263,9 @@ DURABILITY: list[Mutant] = [
     ),
     change(
         "a replica votes while it asks",
-        RECOVERY,
-        "STARTING\n    if not votes:\n",
-        "None\n    if not votes:\n",
+        "consensus/state.py",
+        "self.ready and self.observer is None",
+        "self.ready",
         IN_RECOVERY,
     ),
     change(
