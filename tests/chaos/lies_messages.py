@@ -232,5 +232,7 @@ class Babbler(Liar):
             frames.append(bytes(MESSAGE_BYTES_MAX))
         if self.ticks % 20 == 0:
             frames.append(bytes(MESSAGE_BYTES_MAX + 1))
+        # The first one that is read ends the link: every kind gets its turn.
+        random.shuffle(frames)
         for frame in frames:
             self._parts.links.broadcast(Lane.CONSENSUS, frame)
