@@ -41,6 +41,8 @@ def protocol_state(replica: Replica, last_view: int | None = None) -> dict[str, 
     s = replica._state
     dead = DEAD_IN_VIEW_CHANGE if s.safety.in_view_change else frozenset()
     kept = {key: _plain(value) for key, value in vars(s).items() if key not in VOLATILE | dead}
+    # Headers below the certified one only date a primary's turn, and the model has no time.
+    kept["headers"] = _plain({n: item for n, item in s.headers.items() if n >= s.h})
     kept["decided"] = _plain({n: item for n, item in s.decided.items() if n > s.appended})
     for key, value in vars(s.safety).items():
         if key not in OWN | dead:
