@@ -332,7 +332,8 @@ def test_row_29_the_disk_is_full(found: Found, figure: Figure) -> None:
             words = last_words(cluster, victim)
             assert "disk_full: no space left to write" in words
             assert "hint: free some space" in words
-            met.append(words.rpartition("to write ")[2].split()[0].split("/")[-2])
+            written = words.rpartition(f"to write {cluster.home(victim)}/")[2]
+            met.append(written.replace("/", " ").split()[0])
             cluster.start(victim, command=command, wait=False)
             assert strace.wait_end(cluster, victim) in (EXIT_REFUSED, EXIT_FAILED)
             assert "no space left" in last_words(cluster, victim)
