@@ -196,8 +196,12 @@ class Safety:
     def leave(
         self, view: View, stable_hash: Digest, certificate: Certificate | None
     ) -> Ruling[ViewChange] | None:
-        """VIEW-CHANGE to a higher view; `certificate` is that of the certified height."""
-        if view <= self.view:
+        """VIEW-CHANGE to a higher view; `certificate` is that of the certified height.
+
+        A power loss may take the newest Certificate, which is not synced, and leave what it let us
+        prepare. Until peers show one again we can neither prove nor hide that, so we stay.
+        """
+        if view <= self.view or max(self.prepared, default=self.h) > self.h + self._domain.window:
             return None
         prepared = tuple(self.prepared[n] for n in sorted(self.prepared) if n > self.h)
         vote = self._signed(ViewChange(view, self.h, stable_hash, certificate, prepared))

@@ -56,10 +56,15 @@ class Ledger:
     executed_in: dict[Digest, Height] = field(default_factory=dict)
     executed: Height = GENESIS
     loose: list[Certificate] = field(default_factory=list)
-    """Certificates that only the next execution's sync makes safe."""
+    """Certificates that only the sync of the next decided block makes safe: one file holds both."""
+
+    def decide(self, n: Height, digest: Digest, body: Body | None) -> None:
+        """Append to the block files, synced."""
+        self.decided[n] = (digest, body)
+        self.loose.clear()
 
     def execute(self, n: Height) -> Block:
-        """Execute decided block `n`, the next one; results and loose certificates are safe then."""
+        """Execute decided block `n`, the next one; what follows from it is safe then."""
         digest, body = self.decided[n]
         assert (body is None) == (digest == null_digest(n))
         parent = self.blocks.get(Height(n - 1))
@@ -70,7 +75,6 @@ class Ledger:
         block = self.blocks[n] = Block(n, digest, parent_hash, stamp, len(fresh), body)
         self.executed = n
         self.executed_in.update(dict.fromkeys(fresh, n))
-        self.loose.clear()
         return block
 
     def _fresh(self, transactions: Iterable[Digest]) -> list[Digest]:

@@ -103,6 +103,9 @@ class Checker:
         if first != header_hash:
             self.fail(f"{name} certified another header at height {n}")
         world.totals.heights = max(world.totals.heights, n)
+
+    def reached(self, name: str, n: Height) -> None:
+        """`name` certified `n`, whether or not it lives to write that down."""
         self._reached[name] = max(n, self._reached.get(name, n))
 
     def executed(self, name: str, block: Block, parent: Block | None) -> None:

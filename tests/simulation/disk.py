@@ -4,7 +4,7 @@
 its decided blocks, each synced, then sends. A crash while it writes therefore leaves a prefix of
 the turn's records and no block; or all records and a prefix of the blocks; and in both cases
 nothing of it was sent. What earlier turns wrote is synced and stays. Certificates are written
-without a sync, so a power loss may take the newest of them, back to the last executed block.
+to the block files without a sync, so a power loss may take those newer than the last decided block.
 
 There are two logs of one interface. `ListLog` keeps records in a list and tears at record
 boundaries. `SegmentedLog` is the product's: `node.wal` over the memory folder, whose power loss

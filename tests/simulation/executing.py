@@ -30,7 +30,7 @@ class Executing:
         body = None if digest == null_digest(n) else node.intake.bodies[digest]
         if n != 1 and n - 1 not in node.ledger.decided:
             self._world.checker.fail(f"{node.name} appended {n} out of order")
-        node.ledger.decided[n] = (digest, body)
+        node.ledger.decide(n, digest, body)
         node.proposing.block_made()
         if body is not None:
             node.pool.decided(body, node.now_ms)

@@ -309,6 +309,8 @@ class Node:
                 turn.blocks.append(effect)
             else:
                 turn.rest.append(effect)
+                if isinstance(effect, SaveCertificate):
+                    self.world.checker.reached(self.name, effect.certificate.n)
         self.turns += 1
         stop = self._crash_point(turn)
         if stop is not None and stop <= turn.durable:

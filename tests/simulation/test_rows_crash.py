@@ -7,11 +7,21 @@ import copy
 import pytest
 
 from consensus.effects import AlarmKind
+from consensus.messages import Checkpoint, NewView, ViewChange
 from node.wal import VoteDamaged
+from tests.simulation.chain import BlocksAnswer
 from tests.simulation.disk import Disk, SegmentedLog
 from tests.simulation.node import Node
 from tests.simulation.scenario import check_once_everywhere, mend, settle
-from tests.simulation.stage import alarms, build, commits, longest_gap, next_commit, node
+from tests.simulation.stage import (
+    alarms,
+    build,
+    commits,
+    longest_gap,
+    message_in,
+    next_commit,
+    node,
+)
 from tests.simulation.world import World
 
 SEEDS = range(3)
@@ -221,3 +231,41 @@ def test_row_31_a_new_disk_beside_a_used_key() -> None:
     world.run(3_000)
     assert alarms(world, AlarmKind.OBSERVER) == [victim.name]
     settle(world, 5_000)
+
+
+def test_row_33_a_certificate_lost_with_the_power() -> None:
+    """A replica prepared h+W, then lost the unsynced Certificate of h, and hears of h from nobody:
+    its log holds a height beyond the window of what it can prove. Whatever it sends when the view
+    changes must be valid, its log readable, and it must come back.
+    """
+    world = build(34)
+    world.network.delay_min, world.network.delay_max = 10, 30
+    for one in world.all_nodes():
+        one.execution_ms = 100
+    world.keep_busy(100, 5_000)
+    victim, window = node(world, 2), world.domain.window
+
+    def staged() -> bool:
+        loose, prepared = victim.ledger.loose, victim.replica._state.safety.prepared
+        return bool(loose) and max(prepared, default=0) == loose[0].n + window
+
+    def deaf(sender: str, to: str, frame: object) -> bool:
+        proof = isinstance(frame, BlocksAnswer) or isinstance(
+            message_in(world, frame), Checkpoint | ViewChange | NewView
+        )
+        return to != victim.name or not proof
+
+    world.run(1_500)
+    assert world.run(6_000, staged), "the stage"
+    victim.crash()
+    victim.ledger.lose(0)
+    victim.start()
+    world.network.filter = deaf
+    world.network.isolate(world.names[0], world.names)
+    world.run_for(6_000)
+    assert max(victim.replica._state.safety.prepared) > victim.certified + window, "the stage"
+    own = victim.replica._state.safety.view_change
+    assert own is None or world.verify(own.encode()) is not None
+    victim.crash()
+    victim.start()
+    settle(world, 20_000)
