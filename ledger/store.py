@@ -376,7 +376,10 @@ def _executed_height(kv: KeyValueStore, chain_id: Digest) -> Height:
         if next(kv.iterate(limit=1), None) is not None:
             raise StoreCorrupt(STORE_FOLDER, "rows without a head")
         return Height(-1)
-    found = kv.get(schema.META_CHAIN) or b""
+    found = kv.get(schema.META_CHAIN)
+    if found is None:
+        # LevelDB without its CURRENT begins anew, and reads a log it finds there into that.
+        raise StoreCorrupt(STORE_FOLDER, "rows without their genesis")
     if found != chain_id:
         raise WrongChain(chain_id, found)
     if kv.get(schema.META_FORM) != bytes([schema.FORM]):

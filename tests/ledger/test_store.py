@@ -392,6 +392,25 @@ def test_a_lost_database_is_rebuilt_to_the_same_root(
     again.close()
 
 
+def test_a_database_without_its_beginning_is_rebuilt(world: World, tmp_path: Path) -> None:
+    """Without CURRENT, LevelDB drops its tables and takes what its last log holds for the whole."""
+    store = LedgerStore.open(tmp_path, world.genesis)
+    busy(world, store, 5)
+    store.close()
+    store = LedgerStore.open(tmp_path, world.genesis)  # LevelDB's log becomes a table
+    world.advance(store, world.put("later", 1))
+    head, rows = store.head, dict(store._kv.iterate())
+    store.close()
+    (tmp_path / "ledger" / "CURRENT").unlink()
+    again = LedgerStore.open(tmp_path, world.genesis)
+    assert again.rebuilt is not None
+    assert "rows without their genesis" in again.rebuilt
+    list(roll_forward(again, world.runner))
+    assert again.head == head
+    assert dict(again._kv.iterate()) == rows
+    again.close()
+
+
 def test_a_database_that_contradicts_its_head_is_rebuilt(world: World, tmp_path: Path) -> None:
     store = LedgerStore.open(tmp_path, world.genesis)
     busy(world, store, 5)
