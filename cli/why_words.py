@@ -144,6 +144,7 @@ def _divergence_lines(found: Explanation, divergence: Divergence) -> list[str]:
         f"our header        {divergence.own.hex()}",
         f"certified header  {divergence.certified.hex()}",
         f"certified by      {signers} (certificate of block {certificate.n})",
+        "The others go on. This node does not vote until its own header is the certified one.",
     ]
 
 

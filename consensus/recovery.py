@@ -75,7 +75,7 @@ def recover(s: State, records: Sequence[Record], head: LedgerHead, verifier: Ver
     s.ready = s.h >= s.view_lo
     start_header = head.header(min(s.view_lo, s.executed))
     s.view_lo_time_ms = None if start_header is None else start_header.time_ms
-    s.observer = STARTING
+    s.observer = None if s.halted is not None else STARTING
     if s.safety.retired is not None:
         _stay_retired(s, s.safety.retired)
     elif not votes:

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from devnet import manifest, sample
+from devnet import manifest, network, sample
 from ledger import canonical, schema
 from ledger.storage.leveldb import LevelDBStore
 from node.home import Home
@@ -67,6 +68,8 @@ class Operator:
                     start_new_session=True,
                 )
             self.started.append(process)
+            # As a shell or systemd would, lest it stay a zombie that others wait for.
+            threading.Thread(target=process.wait, daemon=True).start()
             return
         ended = self._run(["/bin/bash", "-c", line])
         assert ended.returncode == 0, (line, ended.stdout[-2000:], ended.stderr[-2000:])
@@ -79,7 +82,8 @@ class Operator:
 
     def stop(self) -> None:
         for process in self.started:
-            process.send_signal(signal.SIGTERM)
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
             process.wait(COMMAND_SECONDS_MAX)
 
     def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
@@ -176,6 +180,12 @@ def halted(cluster: Cluster, name: str) -> str:
     return str(cluster.until(look, f"{name} halts"))
 
 
+def restart_halted(cluster: Cluster, name: str) -> None:
+    """Start a node that will not be healthy."""
+    cluster.start(name, wait=False)
+    halted(cluster, name)
+
+
 def assert_explained(found: Any, outcome: Any) -> None:
     """The height, both headers, and the first differing receipt with both outcomes."""
     divergence, compared = found["divergence"], found["compared"]
@@ -211,15 +221,17 @@ def test_row_51_a_validator_that_executes_differently_halts_and_is_mended(
     api = [f"--node={cluster.entry(name).api}" for name in (victim, other)]
     assert_explained(operator.qiong("node", "why", *api, code=INTEGRITY), outcome)
     cluster.kill(victim)
-    cluster.start(victim)
+    restart_halted(cluster, victim)
     assert_explained(operator.qiong("node", "why", *api, code=INTEGRITY), outcome)
     ask = ("node", "why", "--home", str(home))
     if where == "devnet":
+        (cluster.folder / network.LOCK_FILE).touch()  # as `qiong devnet up` makes it
         found = operator.qiong(*ask, code=INTEGRITY)
     else:
         cluster.terminate(victim)
         assert_explained(operator.qiong(*ask, code=INTEGRITY), outcome)
-        cluster.start(victim)
+        operator.paste(f"qiong node run --home {home}")
+        halted(cluster, victim)
         with out_of_sight(cluster.folder / manifest.FILE):
             found = operator.qiong(*ask, api[1], code=INTEGRITY)
     assert_explained(found, outcome)
