@@ -51,7 +51,8 @@ class NodeConfig:
     """The settings of one node. Rates are per second, sizes in bytes.
 
     `expect_hash` is the chain id this node was told to join; `peers` overrides addresses of genesis
-    (organisation -> ``host:port``); `free_bytes_min` is the free disk space below which it stops.
+    (organisation -> ``host:port``); `trace` records what happens to the replica (`node.recorder`);
+    `free_bytes_min` is the free disk space below which it stops.
     """
 
     organisation: str
@@ -62,6 +63,7 @@ class NodeConfig:
     peers: Mapping[str, str]
     log_format: str
     log_level: str
+    trace: bool
     free_bytes_min: int
     requests_per_second: int
     transactions_per_second: int
@@ -152,6 +154,7 @@ SETTINGS: Final = (
     Setting("peer.listen", "peer_listen", parse_address, default=("0.0.0.0", 8081)),
     Setting("log.format", "log_format", _one_of(LOG_FORMATS), default="text"),
     Setting("log.level", "log_level", _one_of(LOG_LEVELS), default="info"),
+    Setting("log.trace", "trace", _boolean, default=False),
     Setting("disk.free_bytes_min", "free_bytes_min", _natural, default=256 << 20),
 )
 """Every setting but the table `[peers]`, whose names are organisations."""

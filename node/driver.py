@@ -114,7 +114,8 @@ class Parts:
     parameters: Parameters
     watcher: Watcher
     clock_ms: Callable[[], int]
-    record: Callable[[Event], None]
+    record: Callable[[Event, list[Effect]], None]
+    """Told each event with what came of it."""
 
 
 class Driver:
@@ -215,8 +216,8 @@ class Driver:
             await parts.disk.compact(parts.replica.compact(), self._needed_bodies())
 
     def _step(self, event: Event) -> list[Effect]:
-        self._parts.record(event)
         effects = self._parts.replica.step(event)
+        self._parts.record(event, effects)
         self._mark_transactions(effects)
         return effects
 

@@ -166,6 +166,7 @@ async def _serve(
                 home=place.root,
                 listen=config.peer_listen,
                 peers=config.peers,
+                trace=place.logs if config.trace else None,
                 stage=metrics.stage,
             ),
         )

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from consensus.config import Config, HeaderSummary, LedgerHead
-from consensus.effects import Alarm, Evidence, ViewEntered
+from consensus.effects import Alarm, Effect, Evidence, ViewEntered
 from consensus.events import Event
 from consensus.messages import UnsignedMessage, encode
 from consensus.replica import Replica
@@ -57,6 +57,7 @@ from node.frames import Lane
 from node.intake import Intake, Taken
 from node.mempool import Mempool, Pending
 from node.proposer import Proposer
+from node.recorder import Recorder
 from node.relay import Relay
 from node.standing import Standing, standing
 from node.status import peer_statuses, suspects_of, view_line
@@ -85,14 +86,16 @@ class ServiceOptions:
     """Where this validator lives and how it reaches the others.
 
     `home` holds `blocks/`, `ledger/` and `wal/`. `listen` is the (host, port) of the peer listener.
-    `peers` overrides addresses of genesis: organisation -> ``host:port``. `record` takes every
-    event of the replica; `stage` is told how long each stage took, in seconds.
+    `peers` overrides addresses of genesis: organisation -> ``host:port``. `record` is shown
+    every event of the replica; into the folder `trace` goes all that happens to it, to be replayed
+    (`node.recorder`). `stage` is told how long each stage took, in seconds.
     """
 
     home: Path
     listen: tuple[str, int]
     peers: Mapping[str, str] = field(default_factory=dict)
     record: Callable[[Event], None] = lambda event: None
+    trace: Path | None = None
     stage: Callable[[str, float], None] = lambda name, seconds: None
 
 
@@ -145,7 +148,11 @@ class NodeService:
             rotation_blocks=genesis.parameters.rotation_blocks,
             idle_block_ms=genesis.parameters.idle_block_ms,
         )
-        self._replica = Replica(config, key.sign)
+        self._recorder: Recorder | None = None
+        if options.trace is not None:
+            self._recorder = Recorder(options.trace, config, key.sign)
+        sign = key.sign if self._recorder is None else self._recorder.sign
+        self._replica = Replica(config, sign)
         self._mempool = Mempool(genesis.parameters)
         self._gatekeeper = Gatekeeper(store, genesis.parameters)
         self._bodies = Bodies()
@@ -195,9 +202,7 @@ class NodeService:
         )
         for held in votes.bodies:
             self._bodies.hold(held)
-        recovered = self._replica.recover(
-            TimeMs(clock_ms()), votes.recovered, self._head(votes), Verifier(self._domain)
-        )
+        recovered = self._recover(votes)
         self._driver = Driver(self._parts())
         self._intake = Intake(
             chain_id=self.genesis.chain_id,
@@ -230,7 +235,7 @@ class NodeService:
             await self._driver.stop()
         await self._transport.stop()
         await asyncio.gather(*self._evidence_writes, return_exceptions=True)
-        for part in (self._execution, self._disk, self._pool, self._evidence):
+        for part in (self._execution, self._disk, self._pool, self._evidence, self._recorder):
             if part is not None:
                 await asyncio.to_thread(part.close)
         self._execution = self._disk = self._pool = None
@@ -264,6 +269,17 @@ class NodeService:
         folder = DiskFolder(self._options.home / EVIDENCE_FOLDER)
         domain = self._domain
         return EvidenceStore(folder, domain.chain_id, domain.epoch, domain.validators)
+
+    def _recover(self, votes: VoteLog) -> list[Effect]:
+        now, head, gate = TimeMs(clock_ms()), self._head(votes), Verifier(self._domain)
+        if self._recorder is None:
+            return self._replica.recover(now, votes.recovered, head, gate)
+        return self._recorder.recover(self._replica, now, votes.recovered, head, gate)
+
+    def _record(self, event: Event, effects: list[Effect]) -> None:
+        self._options.record(event)
+        if self._recorder is not None:
+            self._recorder.stepped(self._replica, event, effects)
 
     def _head(self, votes: VoteLog) -> LedgerHead:
         certified = self.store.certified_height
@@ -301,7 +317,7 @@ class NodeService:
             parameters=parameters,
             watcher=self,
             clock_ms=clock_ms,
-            record=self._options.record,
+            record=self._record,
         )
 
     # --- what the API asks ---

@@ -179,7 +179,7 @@ def test_a_cut_tail_is_no_damage_and_a_lost_frame_is(group: Group) -> None:
         list(trace.replay(b"".join(rows[:3] + rows[4:]), group.check))
 
 
-def test_a_signature_too_many_or_too_few_is_noticed(group: Group) -> None:
+def test_another_signature_or_another_effect_is_noticed(group: Group) -> None:
     solo = Recorded(group).record(from_start=True)
     solo.begin()
     solo.tick()
@@ -188,11 +188,14 @@ def test_a_signature_too_many_or_too_few_is_noticed(group: Group) -> None:
     tick = Tick(solo.at(), waiting=False)
     effects = Solo.step(solo, tick)
     (status,) = solo.signatures.take()
-    for signatures in ((), (status, status)):
+    for signatures, reason in (((), "signs what"), ((status, status), "did not sign all")):
         payload = trace.step_payload(tick, signatures, effects)
         data = b"".join(framed([*solo.payloads, payload]))
-        with pytest.raises(StepDiffers):
+        with pytest.raises(StepDiffers, match=reason):
             list(trace.replay(data, group.check))
+    payload = trace.step_payload(tick, (status,), effects[1:])
+    with pytest.raises(StepDiffers, match="its effects are others"):
+        list(trace.replay(b"".join(framed([*solo.payloads, payload])), group.check))
 
 
 def test_a_message_is_verified_again(group: Group) -> None:

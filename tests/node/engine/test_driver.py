@@ -118,7 +118,7 @@ class Bench:
                 censorship=CensorshipWatch(parameters),
                 parameters=parameters,
                 clock_ms=lambda: 1,
-                record=lambda event: None,
+                record=lambda event, effects: None,
                 **fakes,
             )
         )
