@@ -198,6 +198,11 @@ class BlockFiles:
                 sequence = self._log.append([payload])
                 self._note(KIND_CERTIFICATE, certificate.n, sequence)
 
+    def sync(self) -> None:
+        """Return once every certificate appended so far survives power loss."""
+        with self._appending:
+            self._log.sync()
+
     def append_quarantine(self, n: Height, tx_id: Digest, authorisation: bytes) -> None:
         """Store and sync that a quorum took `tx_id` out of block `n`; the caller verified it."""
         content = canonical.encode([tx_id, authorisation])

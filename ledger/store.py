@@ -64,7 +64,10 @@ class HeaderMismatch(IntegrityError):
     """Our execution of block `n` gave another header than the certified one."""
 
     code = "header_mismatch"
-    hint = "this node diverged: keep its folder, report it, and rebuild from the block files"
+    hint = (
+        "this node diverged: `qiong db rebuild --home DIR` executes its blocks again into a new "
+        "database, and says so if that does not help"
+    )
 
     def __init__(self, n: Height, certified: Digest, computed: Digest) -> None:
         self.n = n
@@ -262,6 +265,10 @@ class LedgerStore(Prover):
         if header.hash != certificate.header_hash:
             raise HeaderMismatch(certificate.n, certificate.header_hash, header.hash)
         self._blocks.append_certificate(certificate)
+
+    def sync_blocks(self) -> None:
+        """Return once every certificate stored so far survives power loss; from any thread."""
+        self._blocks.sync()
 
     def rollback_to(self, n: Height) -> None:
         """Undo the blocks above `n`, newest first, one synced batch each; block files stay.

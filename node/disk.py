@@ -29,6 +29,8 @@ class BlockSink(Protocol):
 
     def save_certificate(self, certificate: Certificate) -> None: ...
 
+    def sync_blocks(self) -> None: ...
+
     def executed_header(self, n: Height) -> BlockHeader: ...
 
 
@@ -69,9 +71,7 @@ class Disk:
     async def compact(self, begin: Sequence[Record], bodies: Sequence[HeldBody]) -> None:
         """Let the write-ahead log begin anew with `begin` and `bodies`."""
         kept = [*begin, *(held.record() for held in bodies)]
-        await asyncio.get_running_loop().run_in_executor(
-            self._executor, lambda: self._log.compact([records.encode(item) for item in kept])
-        )
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._compact, kept)
 
     def save_certificate(self, certificate: Certificate) -> None:
         """Store it beside its block; unsynced, so cheap enough for the event loop's thread."""
@@ -85,6 +85,11 @@ class Disk:
         """Let the write in hand end, then close the write-ahead log."""
         self._executor.shutdown(wait=True, cancel_futures=True)
         self._log.close()
+
+    def _compact(self, kept: Sequence[Record]) -> None:
+        # Votes are forgotten because a Certificate stands above them: it must not vanish after.
+        self._blocks.sync_blocks()
+        self._log.compact([records.encode(item) for item in kept])
 
     def _write(self, batch: DiskBatch) -> None:
         if batch.records:
