@@ -24,7 +24,7 @@ HEADLINES: Final = {
     "stopped": "STOPPED",
     "repaired": "STOPPED, and repaired since it diverged",
     "disk_floor": "STOPPED: too little free disk space",
-    "log_lost": "STOPPED: its log of votes is gone",
+    "log_lost": "STOPPED: its log lacks votes of its key",
     "damaged": "STOPPED: its files are damaged",
 }
 

@@ -38,7 +38,8 @@ StandingState: TypeAlias = Literal[
     "damaged",
 ]
 """The last five are of a node that does not run: nothing wrong on its disk; it diverged and was
-rebuilt; too little free space; its log of votes is gone; its files contradict themselves."""
+rebuilt; too little free space; its log of votes is gone or lacks some; its files contradict
+themselves."""
 
 STATES: Final[tuple[StandingState, ...]] = get_args(StandingState)
 
