@@ -187,9 +187,14 @@ def on_asked(s: State, event: OwnVoteAsked) -> None:
 
 
 def on_answered(s: State, event: OwnVoteAnswered) -> None:
-    if s.observer is None or s.retired or event.sender not in s.peers:
+    """Count an answer; one that comes late can still show that our key is in use elsewhere."""
+    if s.retired or event.sender not in s.peers:
         return
     if any(vote.signer != s.me for vote in event.votes):
+        return
+    if s.observer is None:
+        for vote in event.votes:
+            on_own_message(s, vote)
         return
     for vote in event.votes:
         if _beyond(vote.message, s.known_highest, s.known_executed):

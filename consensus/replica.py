@@ -214,6 +214,14 @@ class Replica:
             return None
         return ProposalSlot(n, s.view, in_flight=n - 1 - s.appended)
 
+    def timer_left_ms(self, now_ms: TimeMs) -> int:
+        """How long until the time-out expires if nothing moves; 0 or less once it has.
+
+        A driver that ticks just then spares waiting clients half a tick of a silent primary.
+        """
+        s = self._state
+        return timers.timeout_ms(s) - (s.clock_ms - s.timer_ms) - (now_ms - s.now_ms)
+
     @property
     def status(self) -> ReplicaStatus:
         """A fresh snapshot; cheap enough for each scrape, not for each vote."""

@@ -1,9 +1,10 @@
 """The tick: time-outs, STATUS, and saying again what may have been lost.
 
 One timer. It runs while something is owed: a waiting transaction, a height in flight, a view
-change, an empty block after the idle period. When it expires the replica goes on working and sends SUSPECT each tick; only a quorum of
-those moves anyone. The time-out doubles with each failed view to 8 s, then once in 2n views, so a
-row of f faulty primaries cannot push it to hours, and progress or regained contact resets it.
+change, an empty block after the idle period. When it expires the replica works on, and SUSPECTs
+each tick; only a quorum of those moves anyone. The time-out doubles with each failed view to 8 s,
+then once in 2n views, so a row of f faulty primaries cannot push it to hours, and progress or
+regained contact resets it.
 """
 
 from __future__ import annotations

@@ -240,13 +240,18 @@ class Driver:
     async def _tick(self) -> None:
         parts = self._parts
         while True:
-            await asyncio.sleep(TICK_MS / 1000)
+            await asyncio.sleep(self._next_tick_ms() / 1000)
             now = self.now()
             parts.mempool.expire(now)
             parts.relay.again(now)
             self.post(Tick(now, waiting=len(parts.mempool) > 0))
             for organisation in parts.censorship.passed_over(parts.mempool.oldest(), now):
                 self.post(Censored(now, organisation))
+
+    def _next_tick_ms(self) -> int:
+        """A tick, or less if the replica's time-out expires before."""
+        left = self._parts.replica.timer_left_ms(self.now())
+        return left if 0 < left < TICK_MS else TICK_MS
 
     def _propose_if_due(self) -> list[Effect]:
         """Use the proposal slot if its time has come, else come back when it will have."""

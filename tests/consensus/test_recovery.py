@@ -333,11 +333,25 @@ def test_a_rolled_back_log_is_shown_up_by_one_answer(backup: Solo, kind: str) ->
     assert not sent(again.take(again.group.body(4)), Prepare)
 
 
+@pytest.mark.parametrize("kind", HIGHER)
+def test_a_late_answer_that_shows_a_higher_vote_silences_us_too(backup: Solo, kind: str) -> None:
+    backup.run(2)
+    backup.prepare_height(3)
+    again = backup.restart()
+    assert again.replica.status.observer is None
+    own = again.group.prepare("org-01", 0, 3, again.group.body(3).digest)
+    known = (own, again.group.checkpoint("org-01", 2))
+    assert not alarms(again.step(OwnVoteAnswered(again.at(), "org-03", known)))
+    vote = higher(again.group, kind)
+    assert observes(again.step(OwnVoteAnswered(again.at(), "org-03", (vote,))))
+    assert not sent(again.take(again.group.body(4)), Prepare)
+
+
 def test_votes_that_the_log_knows_do_no_harm(backup: Solo) -> None:
     backup.run(2)
     backup.prepare_height(3)
     group = backup.group
-    known = (group.prepare("org-01", 0, 3, A), group.checkpoint("org-01", 2))
+    known = (group.prepare("org-01", 0, 3, group.body(3).digest), group.checkpoint("org-01", 2))
     again = backup.restart(begun=False)
     answers(again, *known)
     assert again.replica.status.observer is None

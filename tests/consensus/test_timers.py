@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from consensus.effects import Effect
+from consensus.events import Tick
 from consensus.messages import (
     Checkpoint,
     Commit,
@@ -15,7 +16,7 @@ from consensus.messages import (
     ViewChange,
 )
 from consensus.timers import timeout_ms
-from ledger.types import Height, View
+from ledger.types import Height, TimeMs, View
 from tests.consensus.group import START_MS, Group, Solo, digest, header, sent
 
 A = digest("a")
@@ -55,6 +56,16 @@ def test_the_back_off_table(t0: int, n: int, table: dict[int, int]) -> None:
     for failed, seconds in table.items():
         state.failed_views = failed
         assert timeout_ms(state) == seconds * 1_000
+
+
+def test_a_driver_can_tell_when_the_time_out_expires(backup: Solo) -> None:
+    left = backup.replica.timer_left_ms(backup.at())
+    assert 0 < left <= 1_000
+    assert backup.replica.timer_left_ms(TimeMs(backup.now + 100)) == left - 100
+    for later, suspected in ((left - 1, False), (1, True)):
+        backup.now += later
+        assert bool(suspects(backup.step(Tick(backup.at(), waiting=True)))) == suspected
+    assert backup.replica.timer_left_ms(backup.at()) == 0
 
 
 def test_waiting_for_a_silent_primary_takes_t0_only(group: Group) -> None:

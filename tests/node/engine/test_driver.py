@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from consensus.config import TICK_MS
 from consensus.effects import AppendDecided, Broadcast, Effect, Execute, Persist, Send
 from consensus.events import BodyArrived, Event, Executed
 from consensus.messages import OwnVoteQuery
@@ -38,6 +39,10 @@ class ScriptedReplica:
     def __init__(self) -> None:
         self.script: list[list[Effect]] = []
         self.events: list[Event] = []
+        self.left_ms = 1_000
+
+    def timer_left_ms(self, now_ms: TimeMs) -> int:
+        return self.left_ms
 
     def step(self, event: Event) -> list[Effect]:
         self.events.append(event)
@@ -257,3 +262,14 @@ async def test_a_full_inbox_slows_the_links_down(
     assert not waiting.done()
     bench.driver.start([], Height(0))
     await asyncio.wait_for(waiting, 30)
+
+
+@pytest.mark.parametrize(("left", "next_tick"), [(20, 20), (249, 249), (250, 250), (900, 250)])
+@pytest.mark.parametrize("expired", [0, -5])
+async def test_a_tick_comes_when_the_time_out_expires(
+    bench: Bench, left: int, next_tick: int, expired: int
+) -> None:
+    bench.replica.left_ms = left
+    assert bench.driver._next_tick_ms() == next_tick
+    bench.replica.left_ms = expired
+    assert bench.driver._next_tick_ms() == TICK_MS
