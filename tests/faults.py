@@ -139,7 +139,9 @@ def table(
         head = f"{row.number:>3}  {row.fault:<46}"
         if row.later is not None:
             lines.append(f"{head} {row.layers:<3} later: {row.later}")
-        for layer in row.layers if row.later is None else "":
+        shown = [layer for layer in FOLDERS if (row.number, layer) in cells]
+        due = row.layers if row.later is None else ""
+        for layer in sorted({*shown, *due}, reverse=True):
             nodes = cells.get((row.number, layer), [])
             results = [outcomes.get(node, "not run") for node in nodes]
             wanted = layer in layers
