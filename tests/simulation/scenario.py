@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final
 
+from consensus.config import TIMEOUT_LAN_MS
 from ledger.types import TimeMs
 from tests.simulation.adversaries import KINDS, make_twins
 from tests.simulation.chain import BATCH
@@ -95,6 +96,8 @@ class Scenario:
         self.budget = self.world.validators.f
         self.rough_ms = rng.randint(4_000, 8_000)
         self.faulty_names: list[str] = []
+        self.late_names: list[str] = []
+        """Honest, and a time-out behind when they execute a whole window: left as primaries."""
         self._draw_nodes()
         self._draw_network()
         self._draw_load()
@@ -141,7 +144,9 @@ class Scenario:
         if rng.random() < 0.2:
             slow = rng.choice(world.honest_nodes())
             slow.execution_ms, slow.check_ms = rng.choice((150, 400)), 30
-            self.plan.append(f"{slow.name} is slow")
+            self.plan.append(f"{slow.name} takes {slow.execution_ms} ms to execute")
+            if slow.execution_ms * world.domain.window >= TIMEOUT_LAN_MS:
+                self.late_names.append(slow.name)
 
     def _draw_network(self) -> None:
         drawn, network = self.rng.choice(NETWORKS), self.world.network
@@ -323,7 +328,7 @@ class Scenario:
         world.run(self.rough_ms)
         self.mended = True
         settle(world, self._calm_bound())
-        stay_calm(world, {*world.faulty, *self.faulty_names})
+        stay_calm(world, {*world.faulty, *self.faulty_names, *self.late_names})
         check_once_everywhere(world)
         return world.totals
 

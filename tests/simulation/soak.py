@@ -27,6 +27,9 @@ SIZES = (4, 5, 6, 7, 10)
 
 PROGRESS_SECONDS = 30
 
+BATCH_PER_WORKER = 32
+"""Runs handed out at once; more would only make the end late."""
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -102,9 +105,17 @@ def _results(jobs: Iterable[tuple[int, int]], workers: int) -> Iterator[Totals |
         finally:
             gc.enable()
         return
+    jobs = iter(jobs)
     context = multiprocessing.get_context("fork")
-    with context.Pool(workers, initializer=gc.disable) as pool:
-        yield from pool.imap_unordered(run_one, jobs, chunksize=4)
+    with context.Pool(workers, initializer=_begin_worker) as pool:
+        while batch := list(itertools.islice(jobs, BATCH_PER_WORKER * workers)):
+            yield from pool.imap_unordered(run_one, batch)
+
+
+def _begin_worker() -> None:
+    """Leave what the parent holds alone: collecting it again and again would copy all of it."""
+    gc.freeze()
+    gc.disable()
 
 
 def _seeds(options: argparse.Namespace) -> Iterator[int]:
