@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from consensus.messages import Commit, FetchBlocks, Prepare, PrePrepare, encode
-from consensus.records import Diverged, PrePrepared
+from consensus.messages import (
+    Checkpoint,
+    Commit,
+    FetchBlocks,
+    NewView,
+    OwnVote,
+    Prepare,
+    PreparedCertificate,
+    PrePrepare,
+    Proposal,
+    Status,
+    Suspect,
+    ViewChange,
+    encode,
+)
+from consensus.records import Diverged, PrePrepared, Retired
 from consensus.records import decode as decode_record
 from consensus.records import encode as encode_record
-from consensus.verifier import Domain, sign
+from consensus.verifier import Domain, Signed, Verifier, sign
 from ledger.block import BlockHeader, Body, null_digest
 from ledger.certificate import Certificate, checkpoint_bytes
 from ledger.genesis import Genesis, GenesisValidator
@@ -110,9 +124,50 @@ def test_consensus_formats() -> None:
     message = checkpoint_bytes(domain.chain_id, Epoch(0), Height(7), digest("certified"))
     signatures = tuple((NAMES[i], KEYS[i].sign(message)) for i in range(3))
     certificate = Certificate(Epoch(0), Height(7), digest("certified"), signatures)
+    produced |= _view_messages(domain, certificate)
     diverged = Diverged(
         Epoch(0), Height(7), digest("own"), digest("certified"), Height(9), certificate
     )
     assert decode_record(encode_record(diverged)) == diverged
     produced["record Diverged"] = encode_record(diverged).hex()
+    retired = Retired(Epoch(0), Height(7), "our log lacks votes")
+    assert decode_record(encode_record(retired)) == retired
+    produced["record Retired"] = encode_record(retired).hex()
+    produced["OwnVote"] = encode(OwnVote((b"vote", b"checkpoint"))).hex()
     golden.check("consensus", produced)
+
+
+def _view_messages(domain: Domain, certificate: Certificate) -> dict[str, str]:
+    """The other signed messages, each verified as it would be on a link."""
+    n, d = Height(8), digest("d")
+    primary = NAMES.index(domain.validators.primary(View(0)))
+    voters = [primary, *(i for i in range(4) if i != primary)][:3]
+    votes = {
+        i: sign(domain, NAMES[i], kind(View(0), n, d), KEYS[i].sign)
+        for i, kind in zip(voters, (PrePrepare, Prepare, Prepare), strict=True)
+    }
+    signatures = tuple((NAMES[i], votes[i].signature) for i in sorted(votes))
+    change = ViewChange(
+        View(1),
+        certificate.n,
+        certificate.header_hash,
+        certificate,
+        (PreparedCertificate(n, View(0), d, signatures),),
+    )
+    changes = [sign(domain, NAMES[i], change, KEYS[i].sign) for i in range(3)]
+    leader = NAMES.index(domain.validators.primary(View(1)))
+    proposal = sign(domain, NAMES[leader], PrePrepare(View(1), n, d), KEYS[leader].sign)
+    new_view = NewView(View(1), tuple(changes), (Proposal(n, d, proposal.signature),))
+    messages = [
+        sign(domain, NAMES[1], Checkpoint(n, digest("header")), KEYS[1].sign),
+        sign(domain, NAMES[1], Suspect(View(1), n, 2), KEYS[1].sign),
+        sign(domain, NAMES[1], Status(n, n, View(1), True, digest("missing")), KEYS[1].sign),
+        changes[0],
+        sign(domain, NAMES[leader], new_view, KEYS[leader].sign),
+    ]
+    verifier = Verifier(domain)
+    for message in messages:
+        verified = verifier.verify(message.encode())
+        assert isinstance(verified, Signed)
+        assert verified.encode() == message.encode()
+    return {type(item.message).__name__: item.encode().hex() for item in messages}
