@@ -208,8 +208,9 @@ class Checker:
             "fetched": (len(s.fetched), BACKLOG_MAX + BLOCKS_MAX),
             "certificates": (len(s.certificates), 4 * window + BACKLOG_MAX + n),
             "checking": (len(s.checking), window),
-            "accepted": (len(s.safety.accepted), 2 * window),
-            "prepared": (len(s.safety.prepared), 2 * window),
+            # W at a time; a power loss may take the Certificates of up to 2W appended blocks back.
+            "accepted": (len(s.safety.accepted), 3 * window),
+            "prepared": (len(s.safety.prepared), 3 * window),
             "evidence": (len(s.evidence), EVIDENCE_MAX),
             "peers": (len(s.peers), n - 1),
         }
