@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
+from consensus.effects import Effect
+from consensus.events import Event, OwnVoteAnswered, Received
 from tests.simulation.adversary import Adversary, Message
 from tests.simulation.adversary_primary import (
     Censor,
@@ -54,9 +57,16 @@ KINDS: Final[dict[str, type[Adversary]]] = {
 
 
 class Twin(Adversary):
-    """One key run twice: each twin talks to its own part of the network."""
+    """One key run twice, and neither heeds the other's votes: each talks to its own part."""
 
     side: frozenset[str] = frozenset()
+
+    def step(self, event: Event) -> list[Effect]:
+        if isinstance(event, OwnVoteAnswered):
+            event = replace(event, votes=())
+        elif isinstance(event, Received) and event.signed.signer == self.name:
+            return []
+        return super().step(event)
 
     def send(self, to: Sequence[str], message: Message) -> None:
         super().send([name for name in to if name in self.side], message)
