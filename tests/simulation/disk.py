@@ -159,6 +159,8 @@ class Disk:
             self._index(items)
 
     def compact(self, items: Sequence[Record]) -> None:
+        """As `node.disk`: what lets votes be forgotten is safe before they are."""
+        self.ledger.loose.clear()
         self.log.compact(items)
         self._promises.clear()
         self._index(items)
