@@ -20,7 +20,7 @@ DESIGN: list[Mutant] = [
         model(
             "model/test_model.py::test_row_14_a_view_change_that_hides_a_certificate_changes_nothing"
         ),
-        seeds(4, 0, 9),
+        seeds(4, 0, 39),
     ),
     change(
         "a quorum is 2f+1",
@@ -47,7 +47,7 @@ DESIGN: list[Mutant] = [
         "        if record.epoch != s.domain.epoch:\n            _take_record",
         unit("consensus/test_recovery.py"),
         model("model/test_model.py::test_one_height_of_four_with_crashes"),
-        seeds(4, 0, 9),
+        seeds(4, 0, 39),
     ),
     change(
         "the certificate of the lowest view is chosen",
@@ -83,7 +83,7 @@ DESIGN: list[Mutant] = [
         (
             unit("consensus/test_safety.py"),
             model("model/test_model.py::test_two_heights_of_four_at_once"),
-            seeds(4, 0, 9),
+            seeds(4, 0, 39),
         ),
     ),
     change(
@@ -119,7 +119,7 @@ DESIGN: list[Mutant] = [
             Edit(NORMAL, "not max(s.h, s.safety.hi) < n", "not s.h < n"),
             Edit(VIEW_CHANGE, NOT_READY, "if s.ready or s.safety.in_view_change:"),
         ),
-        (unit("consensus/test_view_change.py"), seeds(4, 0, 9)),
+        (unit("consensus/test_view_change.py"), seeds(4, 0, 39)),
     ),
     change(
         "votes are given before lo is reached",
@@ -128,7 +128,7 @@ DESIGN: list[Mutant] = [
         "if s.ready or s.safety.in_view_change:",
         unit("consensus/test_view_change.py"),
         model("model/test_model.py::test_two_heights_of_four_executed_apart_from_certified[0]"),
-        seeds(4, 0, 9),
+        seeds(4, 0, 39),
     ),
     change(
         "NEW-VIEW's pre-prepares are not rebuilt from its record",
