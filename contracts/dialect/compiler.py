@@ -11,21 +11,16 @@ no source should cause them, and if one does, that is no verdict about it.
 from __future__ import annotations
 
 import ast
-import warnings
-from typing import Final
 
 from contracts.dialect.callgraph import check_graph
 from contracts.dialect.checker import BodyChecker
 from contracts.dialect.compiled import Compiled
+from contracts.dialect.cpython import assemble, parse
 from contracts.dialect.errors import CompileRefused, Refusal
 from contracts.dialect.lower import lower_module
 from contracts.dialect.module import Module, read_module
 from contracts.dialect.report import Report
 from contracts.dialect.scan import scan
-
-FILE_NAME: Final = "<contract \ud800>"
-"""CPython opens the file it is told of to quote the line of a syntax error. This name has no form
-on any file system, so it never asks: in the locked-down worker the attempt alone is the end."""
 
 
 def compile_source(source: str) -> Compiled:
@@ -34,9 +29,7 @@ def compile_source(source: str) -> Compiled:
     if refusals:
         raise CompileRefused(refusals)
     module = _check(text, _parse(text))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        code = compile(lower_module(module), FILE_NAME, "exec", dont_inherit=True, optimize=0)
+    code = assemble(lower_module(module))
     methods = {
         name: function.method
         for name, function in module.functions.items()
@@ -47,9 +40,7 @@ def compile_source(source: str) -> Compiled:
 
 def _parse(text: str) -> ast.Module:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(text, FILE_NAME, feature_version=(3, 11))
+        return parse(text)
     except SyntaxError as error:
         line, column = max(1, error.lineno or 1), max(1, error.offset or 1)
         raise CompileRefused([Refusal(line, column, f"syntax: {error.msg}")]) from None

@@ -17,6 +17,7 @@ from typing import Final, cast
 from aiohttp import web
 
 from contracts import deployment_layout
+from contracts.dialect.cpython import parse
 from ledger import canonical
 from ledger.fields import NAME_SIZE_MAX
 from ledger.proving import Prover
@@ -214,7 +215,7 @@ def _layout_entry(store: Prover, height: Height, key: str) -> object:
 
 def _index_fields(source: str) -> tuple[str, ...]:
     """The names in `INDEX = (...)`; deployed sources passed the compiler, which checks the form."""
-    for statement in ast.parse(source).body:
+    for statement in parse(source).body:
         match statement:
             case ast.Assign(targets=[ast.Name(id="INDEX")], value=value):
                 return tuple(ast.literal_eval(value))
