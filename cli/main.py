@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import import_module
 from typing import Any, Final
 
 import click
 
 from cli.errors import EXIT_REFUSED, from_typed
+from cli.lazy import LazyGroup
 from ledger.errors import QiongError
 
 COMMANDS: Final = {
@@ -33,23 +33,9 @@ COMMANDS: Final = {
 }
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are named by `module:attribute` and imported on first use."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        place = COMMANDS.get(cmd_name)
-        if place is None:
-            return None
-        module, _, attribute = place.partition(":")
-        command = getattr(import_module(module), attribute)
-        assert isinstance(command, click.Command)
-        return command
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup, places=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(package_name="qiong")
 def cli() -> None:
     """Qiong: a shared ledger of licence and credit attestations.
