@@ -49,6 +49,11 @@ class InlineRunner:
         answer = codec.encode(wire.call_fields(row))
         return outcomes.call(canonical.decode(answer), gas_limit)
 
+    @property
+    def running(self) -> str:
+        """The contract whose code runs now, for whoever traces it; empty between calls."""
+        return self._executor.running
+
     def committed(self, height: Height, writes: Mapping[StateKey, bytes | None]) -> None:
         """Nothing is remembered from block to block."""
 

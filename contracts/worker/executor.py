@@ -141,6 +141,11 @@ class Executor:
         """What the last run wrote, all transactions together."""
         return self.scope.state.block
 
+    @property
+    def running(self) -> str:
+        """The contract whose code runs, for whoever traces it; empty between calls."""
+        return self._active[-1] if self._active else ""
+
     def _transaction(self, transaction: Transaction) -> TransactionRow:
         signers = [key.hex() for key in transaction.signers]
         self.scope.signers = signers
