@@ -208,9 +208,9 @@ def execute(
     time_ms = block_time(parent, block)
     chosen = _choose(rules, chain, block, time_ms)
     context = BlockContext(rules.chain_id, block.n, time_ms)
-    outcomes = _run(context, [signed for _, signed in chosen], chain.state, calls, quarantined)
+    outcomes = run_calls(context, [signed for _, signed in chosen], chain.state, calls, quarantined)
     executed = tuple(
-        _executed(index, body_index, signed, outcome)
+        with_receipt(index, body_index, signed, outcome)
         for index, ((body_index, signed), outcome) in enumerate(zip(chosen, outcomes, strict=True))
     )
     writes, undo = _merge(outcomes, chain.state)
@@ -269,29 +269,17 @@ def block_time(parent: BlockHeader, block: DecidedBlock) -> TimeMs:
     return TimeMs(least if block.body is None else max(least, block.body.timestamp_ms))
 
 
-def _choose(
-    rules: Rules, chain: Chain, block: DecidedBlock, time_ms: TimeMs
-) -> list[tuple[int, SignedTransaction]]:
-    """The transactions that get a leaf, each with its place in the body."""
-    latest = time_ms + rules.transaction_lifetime_ms
-    chosen: dict[Digest, tuple[int, SignedTransaction]] = {}
-    for body_index, signed in enumerate(block.transactions):
-        valid_until = signed.transaction.valid_until_ms
-        if not time_ms <= valid_until <= latest:
-            continue
-        if signed.id in chosen or chain.was_executed(signed.id):
-            continue
-        chosen[signed.id] = (body_index, signed)
-    return list(chosen.values())
-
-
-def _run(
+def run_calls(
     context: BlockContext,
     transactions: Sequence[SignedTransaction],
     state: StateView,
     calls: CallRunner,
     quarantined: AbstractSet[Digest],
 ) -> list[TransactionOutcome]:
+    """The outcomes of the `transactions` that have a leaf in the block of `context`, in order.
+
+    Raises `RunnerFault`, and what `calls` raises.
+    """
     runnable = [signed.transaction for signed in transactions if signed.id not in quarantined]
     ran = calls.run(context, runnable, state) if runnable else []
     if len(ran) != len(runnable):
@@ -310,14 +298,10 @@ def _run(
     ]
 
 
-def _quarantine(transaction: Transaction) -> TransactionOutcome:
-    refused = CallOutcome("rejected", QUARANTINED, Gas(0))
-    return TransactionOutcome("rejected", QUARANTINED, Gas(0), (refused,) * len(transaction.calls))
-
-
-def _executed(
+def with_receipt(
     index: int, body_index: int, signed: SignedTransaction, outcome: TransactionOutcome
 ) -> ExecutedTransaction:
+    """What a transaction's outcome makes of it, as number `index` of its block."""
     call_leaves = tuple(call.leaf(i) for i, call in enumerate(outcome.calls))
     event_leaves = tuple(event.leaf() for event in outcome.events)
     receipt = Receipt(
@@ -338,6 +322,27 @@ def _executed(
         call_leaves=call_leaves,
         event_leaves=event_leaves,
     )
+
+
+def _choose(
+    rules: Rules, chain: Chain, block: DecidedBlock, time_ms: TimeMs
+) -> list[tuple[int, SignedTransaction]]:
+    """The transactions that get a leaf, each with its place in the body."""
+    latest = time_ms + rules.transaction_lifetime_ms
+    chosen: dict[Digest, tuple[int, SignedTransaction]] = {}
+    for body_index, signed in enumerate(block.transactions):
+        valid_until = signed.transaction.valid_until_ms
+        if not time_ms <= valid_until <= latest:
+            continue
+        if signed.id in chosen or chain.was_executed(signed.id):
+            continue
+        chosen[signed.id] = (body_index, signed)
+    return list(chosen.values())
+
+
+def _quarantine(transaction: Transaction) -> TransactionOutcome:
+    refused = CallOutcome("rejected", QUARANTINED, Gas(0))
+    return TransactionOutcome("rejected", QUARANTINED, Gas(0), (refused,) * len(transaction.calls))
 
 
 def _merge(

@@ -92,13 +92,20 @@ class _Lowering:
             # A branch is the last statement; what prepares it belongs to the block before.
             pending += statements[:-1] if branches else statements
             if branches:
-                lowered += [*syntax.charge(self.cost), *pending, statements[-1]]
+                lowered += self.charged([*pending, statements[-1]])
                 pending = []
                 self.cost = 0
         if self.cost:
-            lowered += [*syntax.charge(self.cost), *pending]
+            lowered += self.charged(pending)
         self.cost = outer_cost
         return lowered
+
+    def charged(self, statements: list[ast.stmt]) -> list[ast.stmt]:
+        """`statements` behind the charge for them, which stands on the line of the first."""
+        charge = syntax.charge(self.cost)
+        if statements:
+            charge = [ast.copy_location(node, statements[0]) for node in charge]
+        return [*charge, *statements]
 
     def statement(self, node: ast.stmt) -> list[ast.stmt]:
         self.cost = max(self.cost, gas.BLOCK) + gas.NODE

@@ -277,12 +277,16 @@ class Executor:
         instance = self._instances.get(name)
         if instance is None:
             compiled = self._compile(found.source_hash)
-            host = Host(contract, self, self._meter)
+            host = self._host(contract)
             instance = (instantiate(compiled, host.table(), self._meter), host)
             if len(self._instances) == CONTRACTS_CACHED:
                 del self._instances[next(iter(self._instances))]
             self._instances[name] = instance
         return instance
+
+    def _host(self, contract: str) -> Host:
+        """The host functions of `contract`. A tracer puts its own in their place."""
+        return Host(contract, self, self._meter)
 
     def _compile(self, source_hash: bytes) -> Compiled:
         if source_hash not in self._compiled:
