@@ -6,6 +6,7 @@ bytes big-endian, and the rest:
     decided      canonical [d, body bytes or nil (NULL), [transaction bytes...]]
     certificate  the certificate's bytes
     quarantine   canonical [transaction id, authorisation bytes]
+    promise      the id of a transaction that this validator signed should be taken out
 
 `decided` is synced before anything is executed; heights are decided one after another, each once.
 A certificate needs no sync of its own: the next decided record's sync covers it, and a lost one is
@@ -35,6 +36,7 @@ from ledger.types import Digest, Height
 KIND_DECIDED: Final = 1
 KIND_CERTIFICATE: Final = 2
 KIND_QUARANTINE: Final = 3
+KIND_PROMISE: Final = 4
 
 BODY_BYTES_MAX: Final = 1 << 20
 """Longest encoded body: `BODY_TRANSACTIONS_MAX` digests of 34 bytes, and room."""
@@ -145,6 +147,7 @@ class BlockFiles:
         self._appending = threading.Lock()
         self._index = _Index(0, array("Q"), array("Q"))
         self._quarantines: dict[int, list[int]] = {}
+        self._promises: dict[int, list[int]] = {}
         self._certified = 0
         try:
             self._log = SegmentLog(folder, segment_bytes=segment_bytes, on_record=self._note_record)
@@ -204,13 +207,17 @@ class BlockFiles:
             self._log.sync()
 
     def append_quarantine(self, n: Height, tx_id: Digest, authorisation: bytes) -> None:
-        """Store and sync that a quorum took `tx_id` out of block `n`; the caller verified it."""
-        content = canonical.encode([tx_id, authorisation])
-        payload = _payload(KIND_QUARANTINE, n, content)
-        with self._appending:
-            sequence = self._log.append([payload])
-            self._log.sync()
-            self._note(KIND_QUARANTINE, n, sequence)
+        """Store and sync that a quorum took `tx_id` out of block `n`; the caller verified it.
+
+        The same again changes nothing.
+        """
+        if tx_id not in self.quarantined(n):
+            self._append_aside(KIND_QUARANTINE, n, canonical.encode([tx_id, authorisation]))
+
+    def append_promise(self, n: Height, tx_id: Digest) -> None:
+        """Store and sync that we sign no header of block `n` in which `tx_id` ran."""
+        if tx_id not in self.promised(n):
+            self._append_aside(KIND_PROMISE, n, tx_id)
 
     def read(self, n: Height) -> StoredBlock:
         """The block decided at `n`. Raises `BlockMissing`, `BlockDamaged`."""
@@ -254,6 +261,11 @@ class BlockFiles:
             found[tx_id] = fields.binary(row[1], "quarantine.authorisation")
         return found
 
+    def promised(self, n: Height) -> frozenset[Digest]:
+        """Transactions of block `n` that this validator signed should be taken out."""
+        sequences = self._promises.get(n, ())
+        return frozenset(Digest(self._content(sequence, n)) for sequence in sequences)
+
     def drop_before(self, n: Height) -> None:
         """Delete whole segments that hold nothing of height `n` or above."""
         with self._appending:
@@ -261,7 +273,10 @@ class BlockFiles:
             position = index.position(n)
             if position is None:
                 return
-            self._log.drop_before(index.decided[position])
+            # What is said of a block may stand before the block, where a peer told both.
+            aside = [self._quarantines, self._promises]
+            said = [min(item[h]) for item in aside for h in item if h >= n]
+            self._log.drop_before(min([index.decided[position], *said]))
             first = self._log.first_sequence
             dropped = next(i for i, sequence in enumerate(index.decided) if sequence >= first)
             # One assignment: readers in other threads hold either index whole.
@@ -272,6 +287,12 @@ class BlockFiles:
     def close(self) -> None:
         """Give up the folder."""
         self._log.close()
+
+    def _append_aside(self, kind: int, n: Height, content: bytes) -> None:
+        with self._appending:
+            sequence = self._log.append([_payload(kind, n, content)])
+            self._log.sync()
+            self._note(kind, n, sequence)
 
     def _content(self, sequence: int, n: Height) -> bytes:
         try:
@@ -307,6 +328,8 @@ class BlockFiles:
                 self._certified = max(self._certified, n)
         elif kind == KIND_QUARANTINE:
             self._quarantines.setdefault(n, []).append(sequence)
+        elif kind == KIND_PROMISE:
+            self._promises.setdefault(n, []).append(sequence)
         else:
             raise BlockDamaged(n, f"a record of unknown kind {kind}")
 

@@ -30,6 +30,7 @@ TAG_CONSENSUS: Final = b"qiong/consensus/1\x00"
 TAG_STATE_KEY: Final = b"qiong/state-key/1\x00"
 TAG_TRUST: Final = b"qiong/trust/1\x00"
 TAG_CARD: Final = b"qiong/card/1\x00"
+TAG_QUARANTINE: Final = b"qiong/quarantine/1\x00"
 
 
 def sha256(data: bytes) -> Digest:

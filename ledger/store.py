@@ -32,6 +32,7 @@ from ledger.execution import CallRunner, Executed, Rules, Writes
 from ledger.genesis import Genesis
 from ledger.history import FrontierCorrupt, HistoryTree, frontier_at
 from ledger.proving import Prover
+from ledger.quarantine import QuarantineAwaited
 from ledger.queries import RowMissing
 from ledger.recent_ids import BlockIds, RecentIds
 from ledger.state_store import Change, StateStore
@@ -223,13 +224,41 @@ class LedgerStore(Prover):
         return self._blocks.certificate(n)
 
     def quarantine(self, n: Height, tx_id: Digest, authorisation: bytes) -> None:
-        """Record that a quorum took `tx_id` out of block `n`; the caller checked that it did."""
+        """Record that a quorum took `tx_id` out of block `n`; the caller checked that it did.
+
+        `authorisation` is the encoded `Quarantine`. From any thread.
+        """
         self._blocks.append_quarantine(n, tx_id, authorisation)
 
-    def execute(self, block: DecidedBlock, calls: CallRunner) -> Executed:
-        """Execute the block after `head`; commits nothing. Raises what `execution.execute` does."""
+    def quarantined(self, n: Height) -> dict[Digest, bytes]:
+        """What was taken out of block `n`, each with the encoded `Quarantine` that proves it."""
+        return self._blocks.quarantined(n)
+
+    def promise(self, n: Height, tx_id: Digest) -> None:
+        """Write down, before it is signed, that we sign no header of `n` in which `tx_id` ran."""
+        self._blocks.append_promise(n, tx_id)
+
+    def promised(self, n: Height) -> frozenset[Digest]:
+        """Transactions that this validator signed should be taken out of block `n`."""
+        return self._blocks.promised(n)
+
+    def execute(
+        self, block: DecidedBlock, calls: CallRunner, certified: Digest | None = None
+    ) -> Executed:
+        """Execute the block after `head`; commits nothing.
+
+        `certified` is the hash of its certified header, where that is known from elsewhere than the
+        block files: it ends our promises for the block. Raises `HeaderMismatch` if the result is
+        another, `QuarantineAwaited`, and what `execution.execute` does.
+        """
         quarantined = self._blocks.quarantined(block.n).keys()
-        return execution.execute(self.rules, self, block, calls, quarantined)
+        awaited = self._blocks.promised(block.n) - quarantined
+        if awaited and certified is None and self._blocks.certificate_from(block.n) is None:
+            raise QuarantineAwaited(block.n, awaited)
+        executed = execution.execute(self.rules, self, block, calls, quarantined)
+        if certified is not None and executed.header.hash != certified:
+            raise HeaderMismatch(block.n, certified, executed.header.hash)
+        return executed
 
     def commit(self, executed: Executed) -> None:
         """Write everything that follows from the block, in one synced batch.
