@@ -90,6 +90,7 @@ def on_body_checked(s: State, event: BodyChecked) -> None:
         ruling = s.safety.prepare(n, event.digest, proposal.signature)
         if ruling is None:
             continue
+        s.persist(s.safety.anchored(n, s.certificate))
         s.persist(ruling.record)
         keep_body(s, n, event.digest)
         s.broadcast(ruling.vote)
@@ -131,6 +132,7 @@ def on_propose(s: State, event: Propose) -> None:
     ruling = s.safety.propose(n, body.digest)
     if ruling is None:
         return
+    s.persist(s.safety.anchored(n, s.certificate))
     s.persist(ruling.record)
     keep_body(s, n, body.digest)
     s.broadcast(ruling.vote)

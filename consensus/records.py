@@ -28,6 +28,7 @@ KIND_HIGHEST: Final = 5
 KIND_BODY: Final = 6
 KIND_DIVERGED: Final = 7
 KIND_RETIRED: Final = 8
+KIND_CERTIFIED: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +145,27 @@ class Retired:
         return [self.epoch, self.n, self.reason]
 
 
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """The Certificate that lets us vote beyond the window of the last one in this log.
+
+    Certificates are saved without a sync. A power loss that took this one and left the votes it
+    allowed would leave prepared heights that no VIEW-CHANGE can show.
+    """
+
+    kind: ClassVar[int] = KIND_CERTIFIED
+    certificate: Certificate
+
+    @property
+    def epoch(self) -> Epoch:
+        return self.certificate.epoch
+
+    def to_value(self) -> list[canonical.Value]:
+        return [self.epoch, self.certificate.to_value()]
+
+
 VoteRecord: TypeAlias = (
-    PrePrepared | Prepared | ViewChanged | NewViewTaken | Highest | Diverged | Retired
+    PrePrepared | Prepared | ViewChanged | NewViewTaken | Highest | Diverged | Retired | Certified
 )
 Record: TypeAlias = VoteRecord | BodyRecord
 
@@ -176,6 +196,11 @@ def decode(data: bytes) -> Record:
         return ViewChanged(epoch, fields.binary(row[1], "record.message", size_max=_ENVELOPE_MAX))
     if kind == KIND_NEW_VIEW_TAKEN:
         return NewViewTaken(epoch, fields.binary(row[1], "record.message", size_max=_ENVELOPE_MAX))
+    if kind == KIND_CERTIFIED:
+        certificate = Certificate.from_value(row[1])
+        if certificate.epoch != epoch:
+            raise FieldError("record.epoch", f"{certificate.epoch}, the certificate's", epoch)
+        return Certified(certificate)
     if kind == KIND_RETIRED:
         n = Height(fields.natural(row[1], "record.n"))
         return Retired(epoch, n, fields.text(row[2], "record.reason"))
@@ -207,5 +232,6 @@ _SIZES: Final = {
     KIND_HIGHEST: 3,
     KIND_DIVERGED: 6,
     KIND_RETIRED: 3,
+    KIND_CERTIFIED: 2,
 }
 """Fields of each kind but BODY."""

@@ -38,6 +38,7 @@ from consensus.messages import (
 from consensus.new_view import content
 from consensus.records import (
     BodyRecord,
+    Certified,
     Diverged,
     Highest,
     Prepared,
@@ -68,6 +69,8 @@ def recover(s: State, records: Sequence[Record], head: LedgerHead, verifier: Ver
         if record.epoch == s.domain.epoch:
             _take_record(s, record, verifier)
     _compare_again(s, head)
+    if s.safety.anchor is not None:
+        checkpoints.certify(s, s.safety.anchor.certificate)
     s.safety.sign_again()
     for vote in s.safety.votes():
         s.log.add(vote, s.view)
@@ -121,6 +124,9 @@ def _take_record(s: State, record: VoteRecord, verifier: Verifier) -> None:
         s.safety.diverged = record if record.signed_to > s.h else None
     elif isinstance(record, Retired):
         s.safety.retired = record
+    elif isinstance(record, Certified):
+        verifier.certificate(record.certificate)
+        s.safety.restore_anchor(record)
     elif isinstance(record, PrePrepared):
         s.safety.restore_vote(record)
     elif isinstance(record, Prepared):

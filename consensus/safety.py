@@ -82,6 +82,8 @@ class Safety:
         self.highest: Position | None = None
         self.diverged: records.Diverged | None = None
         """Why we halted, until the heights we may have signed wrongly are certified."""
+        self.anchor: records.Certified | None = None
+        """The highest Certificate in the log: it proves a window of heights above it."""
         self.retired: records.Retired | None = None
         """Why this key is silent for the rest of the epoch."""
         self._votes: dict[Height, dict[int, Signed[Vote]]] = {}
@@ -125,6 +127,18 @@ class Safety:
         if known is None or known.message.view != message.view:
             return False
         return known.message.digest != message.digest
+
+    def anchored(self, n: Height, certificate: Certificate | None) -> records.Certified | None:
+        """What must be durable with a first vote at `n`, `certificate` being that of `h`."""
+        if certificate is None or n <= self._anchored_to + self._domain.window:
+            return None
+        record = records.Certified(certificate)
+        self.restore_anchor(record)
+        return record
+
+    @property
+    def _anchored_to(self) -> Height:
+        return self._domain.base if self.anchor is None else self.anchor.certificate.n
 
     # --- the three votes of a view ---
 
@@ -198,10 +212,9 @@ class Safety:
     ) -> Ruling[ViewChange] | None:
         """VIEW-CHANGE to a higher view; `certificate` is that of the certified height.
 
-        A power loss may take the newest Certificate, which is not synced, and leave what it let us
-        prepare. Until peers show one again we can neither prove nor hide that, so we stay.
+        Whatever we prepared lies in its window, also after a power loss (`anchored`).
         """
-        if view <= self.view or max(self.prepared, default=self.h) > self.h + self._domain.window:
+        if view <= self.view:
             return None
         prepared = tuple(self.prepared[n] for n in sorted(self.prepared) if n > self.h)
         vote = self._signed(ViewChange(view, self.h, stable_hash, certificate, prepared))
@@ -239,6 +252,8 @@ class Safety:
         self.view_change = None
         self.new_view = new_view
         self.hi = due.hi
+        if due.lo_certificate is not None:
+            self.restore_anchor(records.Certified(due.lo_certificate))
         self.accepted.clear()
         self._votes.clear()
         for proposal in proposals_of(new_view):
@@ -265,6 +280,10 @@ class Safety:
 
     def restore_view_change(self, vote: Signed[ViewChange]) -> None:
         self._leave(vote)
+
+    def restore_anchor(self, record: records.Certified) -> None:
+        if record.certificate.n > self._anchored_to:
+            self.anchor = record
 
     def restore_highest(self, record: records.Highest) -> None:
         self._raise_highest(record.view, record.n)
@@ -302,6 +321,8 @@ class Safety:
             if not item.obliged:
                 kept.append(records.PrePrepared(epoch, self.view, n, item.digest, item.signature))
         kept += [records.Prepared(epoch, self.prepared[n]) for n in sorted(self.prepared)]
+        if self.anchor is not None:
+            kept.append(self.anchor)
         if self.diverged is not None:
             kept.append(self.diverged)
         if self.retired is not None:

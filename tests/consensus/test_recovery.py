@@ -22,7 +22,7 @@ from consensus.messages import (
     Suspect,
     ViewChange,
 )
-from consensus.records import Highest, NewViewTaken, Prepared, PrePrepared, ViewChanged
+from consensus.records import Certified, Highest, NewViewTaken, Prepared, PrePrepared, ViewChanged
 from consensus.verifier import AnySigned, MessageRefused
 from ledger.errors import InvalidInput
 from ledger.types import Epoch, Height, View
@@ -212,7 +212,7 @@ STEPS = st.lists(
         st.sampled_from(
             ["take", "prepare", "commit", "execute", "certify", "suspect", "enter", "tick"]
         ),
-        st.integers(1, 4),
+        st.integers(1, 6),
     ),
     max_size=30,
 )
@@ -256,7 +256,7 @@ def test_a_crash_anywhere_changes_nothing_that_was_promised(
     before = solo.replica._state.safety
     log = solo.replica.compact() if compacted else None
     after = solo.restart(begun=False, records=log).replica._state.safety
-    for field in ("view", "in_view_change", "h", "accepted", "prepared", "highest"):
+    for field in ("view", "in_view_change", "h", "accepted", "prepared", "highest", "anchor"):
         assert getattr(after, field) == getattr(before, field), field
     if not before.in_view_change:
         mine = {vote.encode() for vote in before.votes() if not _obliged(before, vote)}
@@ -431,6 +431,45 @@ def test_what_prepared_and_certified_a_height_is_remembered_over_a_crash(backup:
         group.pre_prepare(0, 2, body.digest),
         group.checkpoint("org-00", 1),
     ]
+
+
+# --- a power loss that takes Certificates, which are not synced ---
+
+
+@pytest.mark.parametrize("kept", range(9))
+def test_what_we_prepared_can_be_shown_whatever_certificates_are_lost(kept: int) -> None:
+    """Window 4: 1 to 8 certified, each two late, 9 and 10 prepared, `kept` Certificates left."""
+    group = Group()
+    solo = Solo(group, "org-01")
+    for n in range(1, 11):
+        if n > 2:
+            solo.checkpoints(n - 2)
+        solo.decide(n)
+        solo.executed(n)
+    assert solo.replica.status.certified == 8
+    assert [item.certificate.n for item in solo.wal if isinstance(item, Certified)] == [3, 6]
+    solo.certificates = {n: item for n, item in solo.certificates.items() if n <= kept}
+    again = solo.restart()
+    reached = max(kept, 6)
+    assert again.replica.status.certified == reached
+    (change,) = sent(again.suspect(*OTHERS, h=reached), ViewChange)
+    assert [item.n for item in change.prepared] == list(range(reached + 1, 11))
+    own = again.replica._state.safety.view_change
+    assert own is not None
+    assert group.verifier.verify(own.encode()) == own, "others take it, and so does our log"
+
+
+def test_a_new_view_s_certificate_comes_back_with_it(group: Group) -> None:
+    solo = Solo(group, "org-01")
+    solo.run(4)
+    solo.receive(obliging(group, lo=4))
+    for n, proposed in ((5, A), (6, null(6)), (7, B)):
+        solo.prepares(2, n, proposed, "org-00", "org-03")
+    solo.certificates = {}
+    again = solo.restart()
+    assert again.replica.status.certified == 4
+    (change,) = sent(again.suspect(*OTHERS, view=2, h=4), ViewChange)
+    assert [item.n for item in change.prepared] == [5, 6, 7]
 
 
 def test_records_come_back_through_their_bytes(backup: Solo) -> None:

@@ -19,7 +19,7 @@ from consensus.messages import (
     ViewChange,
     encode,
 )
-from consensus.records import Diverged, PrePrepared, Retired
+from consensus.records import Certified, Diverged, PrePrepared, Retired
 from consensus.records import decode as decode_record
 from consensus.records import encode as encode_record
 from consensus.verifier import Domain, Signed, Verifier, sign
@@ -133,6 +133,9 @@ def test_consensus_formats() -> None:
     retired = Retired(Epoch(0), Height(7), "our log lacks votes")
     assert decode_record(encode_record(retired)) == retired
     produced["record Retired"] = encode_record(retired).hex()
+    certified = Certified(certificate)
+    assert decode_record(encode_record(certified)) == certified
+    produced["record Certified"] = encode_record(certified).hex()
     produced["OwnVote"] = encode(OwnVote((b"vote", b"checkpoint"))).hex()
     golden.check("consensus", produced)
 
