@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from contracts import outcomes
-from contracts.worker import codec, executor, wire
+from contracts.simulation import RecordedState, Simulation
+from contracts.worker import executor, wire
 from ledger import canonical
 from ledger.execution import BlockContext, StateKey, StateView
 from ledger.receipt import CallOutcome, TransactionOutcome
@@ -33,7 +34,7 @@ class InlineRunner:
         self._state.view = state
         plain = [_plain(transaction) for transaction in transactions]
         rows = self._executor.run(context.height, context.time_ms, plain)
-        answer = codec.encode([wire.transaction_fields(row) for row in rows])
+        answer = canonical.pack(wire.block_columns(rows))
         return outcomes.transactions(canonical.decode(answer), transactions)
 
     def query(
@@ -46,13 +47,21 @@ class InlineRunner:
         """As `WorkerRunner.query`."""
         self._state.view = state
         row = self._executor.query(context.height, context.time_ms, _plain_call(call), gas_limit)
-        answer = codec.encode(wire.call_fields(row))
+        answer = canonical.pack(list(row))
         return outcomes.call(canonical.decode(answer), gas_limit)
 
     @property
     def running(self) -> str:
         """The contract whose code runs now, for whoever traces it; empty between calls."""
         return self._executor.running
+
+    def simulate(
+        self, context: BlockContext, transaction: Transaction, state: StateView
+    ) -> Simulation:
+        """As `WorkerRunner.simulate`."""
+        recorded = RecordedState(state)
+        (outcome,) = self.run(context, [transaction], recorded)
+        return recorded.simulation(outcome)
 
     def committed(self, height: Height, writes: Mapping[StateKey, bytes | None]) -> None:
         """Nothing is remembered from block to block."""
@@ -82,5 +91,5 @@ def _plain(transaction: Transaction) -> executor.Transaction:
 
 def _plain_call(call: Call) -> executor.Call:
     # Contracts may change their arguments; through the worker's pipe they get copies as well.
-    args = cast(executor.Arguments, codec.decode(codec.encode(call.args)))
+    args = cast(executor.Arguments, canonical.decode(canonical.encode(call.args)))
     return executor.Call(call.contract, call.method, args)

@@ -22,6 +22,7 @@ from contracts import deployment_layout, outcomes, registry_layout
 from contracts.prefetch import SEARCHED_MAX, Prefetcher
 from contracts.remembered import Remembered
 from contracts.sandbox import Answer, Sandbox, WorkerLost
+from contracts.simulation import RecordedState, Simulation
 from contracts.worker import wire
 from contracts.worker.executor import CALL_GAS_MAX
 from ledger import canonical, fields
@@ -59,8 +60,9 @@ class ExecutionStopped(QiongError):
 class WorkerRunner:
     """Runs calls in a worker of its own. Threads may share it; they take turns."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, attempts: int = ATTEMPTS) -> None:
         self._sandbox = sandbox
+        self._attempts = attempts
         self._prefetcher = Prefetcher()
         self._remembered = Remembered()
         self._lock = threading.Lock()
@@ -121,6 +123,27 @@ class WorkerRunner:
                 context, message, batch, lambda value: outcomes.call(value, gas_limit)
             )
 
+    def simulate(
+        self, context: BlockContext, transaction: Transaction, state: StateView
+    ) -> Simulation:
+        """What `transaction` alone would do as block `context.height` on `state`, and what it reads
+        of it. Raises as `run` does."""
+        recorded = RecordedState(state)
+        # No calls: nothing is learnt from what is asked, and nothing guessed.
+        batch = _Batch(Prefetcher(), Remembered(), recorded, [])
+        rows = [_transaction_fields(transaction)]
+
+        def message() -> tuple[object, ...]:
+            recorded.begin()
+            return (wire.RUN, wire.RESET, context.height, context.time_ms, {}, rows)
+
+        with self._lock:
+            self._remembered.forget()
+            (outcome,) = self._request(
+                context, message, batch, lambda value: outcomes.transactions(value, [transaction])
+            )
+            return recorded.simulation(outcome)
+
     def close(self) -> None:
         """End the worker."""
         with self._lock:
@@ -135,7 +158,7 @@ class WorkerRunner:
         parse: Callable[[canonical.Value], Parsed],
     ) -> Parsed:
         reason = ""
-        for _ in range(ATTEMPTS):
+        for _ in range(self._attempts):
             try:
                 if not self._sandbox.running:
                     self._remembered.forget()
@@ -149,7 +172,7 @@ class WorkerRunner:
                 # Whatever it was, it may have left a request half done.
                 self._sandbox.close()
                 raise
-        raise ExecutionStopped(context.height, ATTEMPTS, reason)
+        raise ExecutionStopped(context.height, self._attempts, reason)
 
 
 class _Batch:

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from ledger.receipt import CallOutcome, TransactionOutcome
+from contracts.simulation import Simulation
+from ledger.receipt import CallOutcome
 from ledger.types import Digest, Epoch, Height, TimeMs, View
 
 TransactionState: TypeAlias = Literal["unknown", "pending", "committed", "failed", "expired"]
@@ -56,10 +57,11 @@ class CallAnswer:
 
 @dataclass(frozen=True, slots=True)
 class SimulationAnswer:
-    """What a transaction would do on the state after block `height`; nothing is kept."""
+    """What a transaction would do in a block at `time_ms`, on the state after block `height`."""
 
     height: Height
-    outcome: TransactionOutcome
+    time_ms: TimeMs
+    simulation: Simulation
 
 
 @dataclass(frozen=True, slots=True)

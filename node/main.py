@@ -49,6 +49,9 @@ EXIT_FAILED: Final = 1
 DISK_CHECK_SECONDS: Final = 2.0
 """Between two looks at the free space; 256 MiB are not written in that time."""
 
+VIEW_SECONDS_MAX: Final = 5.0
+"""Longest time of one view or simulation: ten times what the gas of a transaction is worth."""
+
 OPEN_FILES_MIN: Final = 4_096
 """Clients (1,024), peers (63, twice while they reconnect), LevelDB (1,000) and room."""
 
@@ -125,7 +128,7 @@ def run(
             log.warning("contracts run in workers that may not be locked down")
         with (
             contextlib.closing(_worker(insecure_contracts)) as runner,
-            contextlib.closing(_worker(insecure_contracts)) as viewer,
+            contextlib.closing(_viewer(insecure_contracts)) as viewer,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop,
         ):
             return loop.run(_serve(place, genesis, config, unlocked, runner, viewer))
@@ -136,6 +139,14 @@ def _worker(insecure: bool) -> WorkerRunner:
     sandbox = Sandbox(insecure=insecure)
     sandbox.start()
     return WorkerRunner(sandbox)
+
+
+def _viewer(insecure: bool) -> WorkerRunner:
+    """A worker for views and simulations: nobody waits for it as long as for a block, and a
+    question that ends it is not asked again."""
+    sandbox = Sandbox(insecure=insecure, seconds_max=VIEW_SECONDS_MAX)
+    sandbox.start()
+    return WorkerRunner(sandbox, attempts=1)
 
 
 async def _serve(

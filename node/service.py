@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from consensus.config import Config, HeaderSummary, LedgerHead
 from consensus.effects import Alarm, Effect, Evidence, ViewEntered
@@ -23,27 +23,17 @@ from consensus.messages import UnsignedMessage, encode
 from consensus.replica import Replica
 from consensus.verifier import Domain, Verifier
 from contracts.runner import ExecutionStopped
-from ledger import canonical
 from ledger.errors import StorageError
-from ledger.execution import BlockContext, StateView
 from ledger.genesis import Genesis
 from ledger.hashing import sha256
 from ledger.keys import SigningKey
-from ledger.receipt import CallOutcome
 from ledger.recovery import roll_forward
 from ledger.storage.folder import DiskFolder
 from ledger.store import LedgerStore
-from ledger.transaction import Call, SignedTransaction, Transaction
+from ledger.transaction import SignedTransaction
 from ledger.types import Digest, Epoch, Height, TimeMs
 from node.admission import Gatekeeper, refusal_of
-from node.answers import (
-    Admission,
-    CallAnswer,
-    NodeStatus,
-    Readiness,
-    SimulationAnswer,
-    TransactionStatus,
-)
+from node.answers import Admission, NodeStatus, Readiness, TransactionStatus
 from node.bodies import Bodies
 from node.body_collector import BodyCollector
 from node.censorship import CensorshipWatch
@@ -63,6 +53,7 @@ from node.standing import Standing, standing
 from node.status import peer_statuses, suspects_of, view_line
 from node.transport import Transport
 from node.verifier_pool import VerifierPool
+from node.views import ViewRunner, Views
 from node.wal import VoteLog
 
 log = logging.getLogger(__name__)
@@ -73,12 +64,6 @@ BEHIND_WINDOWS: Final = 4
 """How many windows the certified height may lie behind f+1 peers before the node is `syncing`."""
 
 EVIDENCE_FOLDER: Final = "evidence"
-
-
-class ViewRunner(BlockRunner, Protocol):
-    """Runs views and simulations, apart from the chain's own runner."""
-
-    def query(self, context: BlockContext, call: Call, state: StateView) -> CallOutcome: ...
 
 
 @dataclass(frozen=True)
@@ -131,7 +116,7 @@ class NodeService:
         self.store = store
         self._options = options
         self._runner = runner
-        self._viewer = viewer
+        self.views = Views(store, viewer, clock_ms)
         self._names = {entry.organisation: entry.name for entry in genesis.validators}
         self._validators = genesis.validator_set
         self._domain = Domain(
@@ -238,6 +223,7 @@ class NodeService:
         for part in (self._execution, self._disk, self._pool, self._evidence, self._recorder):
             if part is not None:
                 await asyncio.to_thread(part.close)
+        await asyncio.to_thread(self.views.close)
         self._execution = self._disk = self._pool = None
         for waiting in self._waiters.values():
             for future in waiting:
@@ -435,22 +421,6 @@ class NodeService:
                 self._waiters.pop(tx_id, None)
         return status
 
-    async def query(
-        self, contract: str, method: str, args: list[canonical.Value] | dict[str, canonical.Value]
-    ) -> CallAnswer:
-        """Run one method on the last certified state and keep nothing."""
-        context, state = self._certified()
-        call = Call(contract, method, args)
-        outcome = await asyncio.to_thread(self._viewer.query, context, call, state)
-        return CallAnswer(context.height, outcome)
-
-    async def simulate(self, transaction: Transaction) -> SimulationAnswer:
-        """Run a transaction on the last certified state and keep nothing."""
-        context, state = self._certified()
-        next_block = BlockContext(context.chain_id, Height(context.height + 1), context.time_ms)
-        outcomes = await asyncio.to_thread(self._viewer.run, next_block, [transaction], state)
-        return SimulationAnswer(context.height, outcomes[0])
-
     # --- what the driver tells: `node.driver.Watcher` ---
 
     def certified(self, height: Height) -> None:
@@ -598,9 +568,3 @@ class NodeService:
         window = self.genesis.parameters.window
         behind = heights[self._validators.f] - self.store.certified_height
         return behind > BEHIND_WINDOWS * window
-
-    def _certified(self) -> tuple[BlockContext, StateView]:
-        height = self.store.certified_height
-        header = self.store.header(height)
-        context = BlockContext(self.genesis.chain_id, height, header.time_ms)
-        return context, self.store.state_view(height)

@@ -17,6 +17,7 @@ from node.api import (
     routes_events,
     routes_node,
     routes_proofs,
+    routes_simulate,
     routes_state,
     routes_transactions,
     routes_why,
@@ -25,6 +26,7 @@ from node.api.buckets import TokenBuckets
 from node.api.context import API, READERS, Api, ApiOptions, Engine, Route
 from node.api.guard import make_guard
 from node.api.openapi import docs_page, openapi_document
+from node.api.turns import Turns
 from node.api.wire import JSON, query
 from node.metrics import Metrics
 
@@ -49,6 +51,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *routes_chain.ROUTES,
     *routes_why.ROUTES,
     *routes_transactions.ROUTES,
+    *routes_simulate.ROUTES,
     *routes_state.ROUTES,
     *routes_proofs.ROUTES,
     *routes_events.ROUTES,
@@ -68,6 +71,7 @@ def make_app(engine: Engine, options: ApiOptions, metrics: Metrics) -> web.Appli
         options=options,
         metrics=metrics,
         transactions=TokenBuckets(rate, rate * BURST_SECONDS),
+        turns=Turns(),
         readers=ThreadPoolExecutor(READERS, thread_name_prefix="api-reader"),
     )
     for route in ROUTES:

@@ -17,24 +17,17 @@ from typing import Any, Final, ParamSpec, Protocol, TypeVar
 from aiohttp import web
 from pydantic import BaseModel
 
-from ledger import canonical
 from ledger.genesis import Genesis
 from ledger.proving import Prover
-from ledger.transaction import Transaction
 from ledger.types import Digest
-from node.answers import (
-    Admission,
-    CallAnswer,
-    NodeStatus,
-    Readiness,
-    SimulationAnswer,
-    TransactionStatus,
-)
+from node.answers import Admission, NodeStatus, Readiness, TransactionStatus
 from node.api.buckets import TokenBuckets
+from node.api.turns import Turns
 from node.api.wire import JSON, MSGPACK
 from node.evidence import Case
 from node.metrics import Metrics
 from node.standing import Standing
+from node.views import Views
 
 READERS: Final = 2
 """Threads for reads; the interpreter runs one at a time anyway, and consensus comes first."""
@@ -53,6 +46,9 @@ class Engine(Protocol):
     def store(self) -> Prover: ...
 
     @property
+    def views(self) -> Views: ...
+
+    @property
     def evidence(self) -> Sequence[Case]: ...
 
     def ready(self) -> Readiness: ...
@@ -66,12 +62,6 @@ class Engine(Protocol):
     def transaction_status(self, tx_id: Digest) -> TransactionStatus: ...
 
     async def wait_committed(self, tx_id: Digest, timeout: float) -> TransactionStatus: ...
-
-    async def query(
-        self, contract: str, method: str, args: list[canonical.Value] | dict[str, canonical.Value]
-    ) -> CallAnswer: ...
-
-    async def simulate(self, transaction: Transaction) -> SimulationAnswer: ...
 
 
 @dataclass(frozen=True)
@@ -92,6 +82,7 @@ class Api:
     options: ApiOptions
     metrics: Metrics
     transactions: TokenBuckets
+    turns: Turns
     readers: ThreadPoolExecutor
     subscriptions: int = 0
 

@@ -23,6 +23,7 @@ from node.api.buckets import TokenBuckets
 from node.api.paths import check_path
 from node.api.problems import Problem, internal_problem
 from node.metrics import Metrics
+from node.views import ViewLost, ViewsBusy
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +117,8 @@ def as_problem(error: Exception) -> Problem:
             return Problem.of(error, 410)
         case InvalidInput():
             return Problem.of(error)
+        case ViewsBusy() | ViewLost():
+            return Problem.of(error, 503)
         case asyncio.TimeoutError():
             return Problem(503, "not_ready", "the node did not answer in time")
         case _:

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from ledger import canonical
+from ledger.receipt import CallOutcome, Event
 from ledger.receipt import Status as CallStatus
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -281,6 +282,10 @@ class Call(Answer):
     gas: int
     result: Plain
 
+    @classmethod
+    def of(cls, call: CallOutcome) -> Call:
+        return cls(status=call.status, code=call.code, gas=call.gas, result=call.result)
+
 
 class EventAnswer(Answer):
     """What a contract emitted during call number `call_index`."""
@@ -289,6 +294,12 @@ class EventAnswer(Answer):
     contract: str
     name: str
     data: Plain
+
+    @classmethod
+    def of(cls, event: Event) -> EventAnswer:
+        return cls(
+            call_index=event.call_index, contract=event.contract, name=event.name, data=event.data
+        )
 
 
 class TransactionAnswer(Answer):
@@ -306,17 +317,6 @@ class TransactionAnswer(Answer):
     code: str | None = None
     calls: list[Call] = []
     events: list[EventAnswer] = []
-
-
-class Simulated(Answer):
-    """What a transaction would do on the state after `height`; nothing is kept."""
-
-    height: int
-    status: CallStatus
-    code: str
-    gas: int
-    calls: list[Call]
-    events: list[EventAnswer]
 
 
 class QueryInput(Request):

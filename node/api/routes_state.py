@@ -24,6 +24,7 @@ from ledger.proving import Prover
 from ledger.types import Height
 from node.api import models
 from node.api.context import API, CURSOR, HEIGHT, LIMIT, Parameter, Route, both
+from node.api.guard import address_of
 from node.api.pages import (
     KEY_BYTES_MAX,
     check_text,
@@ -96,7 +97,8 @@ async def call(request: web.Request) -> web.Response:
     check_text(posted.method, "method", NAME_SIZE_MAX)
     api = request.app[API]
     _deployed(api.store, name, api.store.certified_height)
-    called = await api.engine.query(name, posted.method, posted.args)
+    with api.turns.turn(address_of(request)):
+        called = await api.engine.views.query(name, posted.method, posted.args)
     outcome = called.outcome
     if outcome.status == "rejected" and outcome.code == "unknown_method":
         raise Problem(404, "unknown_method", f"contract {name} has no method {posted.method!r}")
@@ -271,6 +273,6 @@ ROUTES: Final = (
         "Call a method and keep nothing",
         both(models.QueryAnswer),
         body=models.QueryInput,
-        problems=(400, 404, 413, 415, 503),
+        problems=(400, 404, 413, 415, 429, 503),
     ),
 )

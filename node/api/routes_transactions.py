@@ -1,4 +1,4 @@
-"""Transactions: submit, ask what became of them, try one without consequences.
+"""Transactions: submit, and ask what became of them.
 
 A transaction is posted as its wire bytes: `{"transaction": hex}` in JSON, a byte string (or the
 transaction's own bytes as the body) in msgpack; an array of either is a list. What comes alone gets
@@ -15,15 +15,13 @@ from aiohttp import web
 
 from ledger import canonical
 from ledger.queries import TransactionResult
-from ledger.receipt import CallOutcome, Event
-from ledger.transaction import SignedTransaction
 from ledger.types import Digest
 from node.answers import Admission, TransactionStatus
 from node.api import models
 from node.api.context import API, Api, Parameter, Route, both
 from node.api.guard import address_of
 from node.api.problems import Problem
-from node.api.wire import answer, parse_digest, query, read_model, read_value, validate
+from node.api.wire import answer, parse_digest, query, read_value, validate
 
 LIST_MAX: Final = 1_000
 """Transactions of one POST: as many as one block takes by default."""
@@ -68,23 +66,6 @@ async def show(request: web.Request) -> web.Response:
     api = request.app[API]
     tx_id = parse_digest(request.match_info["id"], "id")
     return answer(request, _view(api, api.engine.transaction_status(tx_id)))
-
-
-async def simulate(request: web.Request) -> web.Response:
-    """What a transaction would do on the newest certified state; nothing is kept."""
-    query(request)
-    posted = await read_model(request, models.TransactionInput)
-    signed = SignedTransaction.decode(posted.transaction)
-    done = await request.app[API].engine.simulate(signed.transaction)
-    document = models.Simulated(
-        height=done.height,
-        status=done.outcome.status,
-        code=done.outcome.code,
-        gas=done.outcome.gas,
-        calls=[_call(call) for call in done.outcome.calls],
-        events=[_event(event) for event in done.outcome.events],
-    )
-    return answer(request, document)
 
 
 def _transactions(value: object) -> tuple[list[bytes], bool]:
@@ -159,18 +140,8 @@ def _executed(
         time=models.iso_time(result.time_ms),
         gas=result.receipt.gas,
         code=result.receipt.code,
-        calls=[_call(call) for call in result.calls],
-        events=[_event(event) for event in result.events],
-    )
-
-
-def _call(call: CallOutcome) -> models.Call:
-    return models.Call(status=call.status, code=call.code, gas=call.gas, result=call.result)
-
-
-def _event(event: Event) -> models.EventAnswer:
-    return models.EventAnswer(
-        call_index=event.call_index, contract=event.contract, name=event.name, data=event.data
+        calls=[models.Call.of(call) for call in result.calls],
+        events=[models.EventAnswer.of(event) for event in result.events],
     )
 
 
@@ -199,15 +170,5 @@ ROUTES: Final = (
         "transactions",
         "Where a transaction stands",
         both(models.TransactionAnswer),
-    ),
-    Route(
-        "POST",
-        "/v1/simulate",
-        simulate,
-        "transactions",
-        "Try a transaction and keep nothing; signatures are not checked",
-        both(models.Simulated),
-        body=models.TransactionInput,
-        problems=(400, 413, 415, 503),
     ),
 )

@@ -159,19 +159,8 @@ async def uncertified_calls(request: web.Request) -> web.Response:
         height=height,
         index=index,
         transaction=result.receipt.tx_id,
-        calls=[
-            models.Call(status=call.status, code=call.code, gas=call.gas, result=call.result)
-            for call in result.calls
-        ],
-        events=[
-            models.EventAnswer(
-                call_index=event.call_index,
-                contract=event.contract,
-                name=event.name,
-                data=event.data,
-            )
-            for event in result.events
-        ],
+        calls=[models.Call.of(call) for call in result.calls],
+        events=[models.EventAnswer.of(event) for event in result.events],
     )
     return answer(request, document)
 

@@ -24,7 +24,6 @@ from ledger.block import Body, DecidedBlock
 from ledger.block_files import BlockFiles
 from ledger.canonical import Value
 from ledger.certificate import Certificate, checkpoint_bytes
-from ledger.execution import BlockContext
 from ledger.genesis import Genesis, GenesisValidator
 from ledger.hashing import sha256
 from ledger.keys import SigningKey
@@ -36,11 +35,9 @@ from node import verifier_pool
 from node.admission import Gatekeeper, refusal_of
 from node.answers import (
     Admission,
-    CallAnswer,
     NodeStatus,
     PeerStatus,
     Readiness,
-    SimulationAnswer,
     Suspect,
     TransactionStatus,
 )
@@ -49,6 +46,7 @@ from node.api.context import ApiOptions
 from node.api.server import ApiServer
 from node.evidence import Case
 from node.metrics import Metrics
+from node.views import Views
 
 SEATS = founding.seats(4)
 
@@ -93,6 +91,8 @@ class BenchEngine:
         self.genesis = make_genesis()
         self.store = LedgerStore(self.genesis, MemoryStore(), BlockFiles(MemoryFolder()))
         self.runner = InlineRunner()
+        self.viewer = InlineRunner()
+        self.views = Views(self.store, self.viewer)
         self.gatekeeper = Gatekeeper(self.store, self.genesis.parameters)
         self.pending: dict[Digest, SignedTransaction] = {}
         self.submitted: list[bytes] = []
@@ -169,20 +169,6 @@ class BenchEngine:
             self.commit()
         return self.transaction_status(tx_id)
 
-    async def query(
-        self, contract: str, method: str, args: list[Value] | dict[str, Value]
-    ) -> CallAnswer:
-        height = self.store.certified_height
-        call = Call(contract, method, args)
-        view = self.store.state_view(height)
-        return CallAnswer(height, self.runner.query(self._context(height), call, view))
-
-    async def simulate(self, transaction: Transaction) -> SimulationAnswer:
-        height = self.store.certified_height
-        context = self._context(Height(height + 1))
-        view = self.store.state_view(height)
-        return SimulationAnswer(height, self.runner.run(context, [transaction], view)[0])
-
     def commit(self) -> Height:
         """Make a block of what waits and certify it; returns its height."""
         height = Height(self.store.executed_height + 1)
@@ -205,10 +191,6 @@ class BenchEngine:
         )
         self.store.save_certificate(Certificate(Epoch(0), height, header_hash, signatures))
         return height
-
-    def _context(self, height: Height) -> BlockContext:
-        time_ms = self.store.header(self.store.certified_height).time_ms
-        return BlockContext(self.genesis.chain_id, height, time_ms)
 
 
 class Service:
@@ -308,6 +290,7 @@ async def api(engine: BenchEngine, options: ApiOptions) -> AsyncIterator[Service
             yield service
     finally:
         await server.stop()
+        engine.views.close()
 
 
 @pytest.fixture

@@ -167,7 +167,7 @@ async def test_every_validator_takes_and_commits_transactions(
         await commit(node, [put(network, make_transaction, f"{name}/{i}", "hi") for i in range(5)])
     await network.until(lambda: min(network.heights()) >= 4)
     network.assert_one_chain()
-    answer = await network.running["org-2"].query("notes", "read", ["org-0/3"])
+    answer = await network.running["org-2"].views.query("notes", "read", ["org-0/3"])
     assert answer.outcome.result == "hi"
 
 
@@ -248,7 +248,7 @@ async def test_a_whole_network_restarts(network: Network, make_transaction: Make
     await network.all_ready()
     await commit(network.running["org-2"], [put(network, make_transaction, "again", "b")])
     network.assert_one_chain()
-    answer = await network.running["org-2"].query("notes", "read", ["7"])
+    answer = await network.running["org-2"].views.query("notes", "read", ["7"])
     assert answer.outcome.result == "a"
 
 
