@@ -21,6 +21,7 @@ END: Final = "<!-- end -->"
 _KINDS: Final = ("str", "bytes", "list", "dict", "any")
 _LIMITS: Final = {
     "SOURCE_BYTES_MAX": "bytes of a source",
+    "SYNTAX_NODES_MAX": "statements and expressions of a contract",
     "FUNCTIONS_MAX": "functions of a contract",
     "PARAMETERS_MAX": "parameters of a function",
     "CALL_DEPTH_MAX": "calls in calls, comprehensions included",

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from contracts.dialect import advice
+from contracts.dialect import advice, limits
 from contracts.dialect.annotations import read_annotation
 from contracts.dialect.constants import NotConstant, check_literal
 from contracts.dialect.guards import BINARY, COMPARISONS
@@ -30,6 +30,14 @@ from contracts.dialect.vocabulary import BUILTINS, METHODS, Word
 
 _GENERATORS_MAX: Final = 4
 """Loops in one comprehension; CPython stops at 20 nested loops."""
+
+
+def check_size(report: Report, tree: ast.Module) -> None:
+    """Refuse a tree of more statements and expressions than are worth compiling."""
+    size = sum(isinstance(node, ast.stmt | ast.expr) for node in ast.walk(tree))
+    if size > limits.SYNTAX_NODES_MAX:
+        what = f"a contract of {size:,} statements and expressions"
+        report.refuse(tree.body[0], what, f"at most {limits.SYNTAX_NODES_MAX:,} are taken")
 
 
 @dataclass

@@ -13,7 +13,7 @@ from __future__ import annotations
 import ast
 
 from contracts.dialect.callgraph import check_graph
-from contracts.dialect.checker import BodyChecker
+from contracts.dialect.checker import BodyChecker, check_size
 from contracts.dialect.compiled import Compiled
 from contracts.dialect.cpython import assemble, parse
 from contracts.dialect.errors import CompileRefused, Refusal
@@ -48,6 +48,8 @@ def _parse(text: str) -> ast.Module:
 
 def _check(text: str, tree: ast.Module) -> Module:
     report = Report(text)
+    check_size(report, tree)
+    report.check()
     module = read_module(report, tree)
     calls = {
         name: BodyChecker(report, module, function).check()

@@ -25,6 +25,11 @@ INDENT_DEPTH_MAX: Final = 16
 ELIF_MAX: Final = 40
 """`elif` nests in the syntax tree: the same reason as `EXPRESSION_DEPTH_MAX`."""
 
+SYNTAX_NODES_MAX: Final = 8_000
+"""Statements and expressions of a contract: 60 KB of ordinary code have about 6,000, the densest
+have ten times that. Each becomes up to eighteen nodes of lowered code, so this bounds what
+compiling takes: without it, 60 KB of comprehensions needed more memory than a worker has."""
+
 NUMBER_CHARACTERS_MAX: Final = 100
 """An integer literal of 256 bits has 78 digits; longer ones cost the parser quadratic time."""
 
@@ -60,6 +65,10 @@ VALUE_DEPTH_MAX: Final = 32
 
 VALUE_NODES_MAX: Final = 20_000
 """Nodes of one argument, result, stored value or event."""
+
+VALUE_CHARACTERS_MAX: Final = 1 << 20
+"""Characters in the long strings of one such value: far above what may be stored or returned, far
+below what memory holds when it is written out."""
 
 CODE_CHARACTERS_MAX: Final = 64
 """Characters of the code of `require`: codes are for programs, texts belong to clients."""
