@@ -47,7 +47,7 @@ check: setup ## what CI runs: format, lint, types, import contracts, the contrac
 	for contract in contracts/library/*.py; do $(BIN)/qiong contract lint "$$contract"; done
 	$(BIN)/python -m pytest -m "not chaos and not slow"
 
-soak: setup ## the long searches: an hour of random simulations, the wide model check
+soak: setup ## the long searches: an hour of random simulations, three quarters of one of the wide model check
 	$(BIN)/python -m tests.simulation.soak --minutes $${QIONG_SOAK_MINUTES:-60}
 	$(BIN)/python -m pytest -m slow tests/model
 

@@ -20,6 +20,7 @@ join of f+1, epochs. Simulation covers those. The soak (`slow`) takes larger sco
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
@@ -34,7 +35,7 @@ ORDER = Scope(heights=1, execution=False)
 IN_TURN = Scope(window=1, values=(1, 1))
 AT_ONCE = Scope(window=2, values=(1, 1), execution=False)
 
-SOAK_S = 1_500
+SOAK_S = int(os.environ.get("QIONG_MODEL_SECONDS", "300"))
 """Time for one scope of the soak; a search that needs longer counts as far as it came."""
 
 
