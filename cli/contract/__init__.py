@@ -14,6 +14,7 @@ from cli.lazy import LazyGroup
 
 COMMANDS: Final = {
     "lint": "cli.contract.lint:lint",
+    "new": "cli.contract.new:new",
     "run": "cli.contract.run:run",
     "test": "cli.contract.test:test",
 }

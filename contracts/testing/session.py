@@ -33,7 +33,9 @@ class _Session:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
 
-    def pytest_sessionstart(self) -> None:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_load_initial_conftests(self) -> None:
+        """Before any conftest.py, which may choose otherwise."""
         from hypothesis import settings
 
         # A wall-clock deadline per example says something about this machine, not of a contract.
