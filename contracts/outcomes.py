@@ -1,14 +1,17 @@
 """From the worker's answer to typed outcomes, believing nothing.
 
 The bytes were decoded strictly already; here every field is checked for type and range before it
-becomes part of a receipt. What cannot be checked is whether the contract's code really said so:
-that takes executing it, and the quorum of header signatures compares who did.
+becomes part of a receipt. A block's outcomes come as tables by column (`contracts.worker.wire`), so
+most checks look at a column as a whole, and at its items one by one only to name the wrong one.
+
+What cannot be checked is whether the contract's code really said so: that takes executing it, and
+the quorum of header signatures compares who did.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Callable, Sequence
+from typing import Any, Final, cast
 
 from contracts.deployment_layout import RESERVED
 from contracts.worker import host
@@ -18,11 +21,38 @@ from ledger.receipt import CallOutcome, Event, TransactionOutcome, check_code, c
 from ledger.transaction import Transaction
 from ledger.types import Gas
 
+Column = list[Any]
+
+_TEXT: Final = frozenset({str})
+_NUMBER: Final = frozenset({int})
+_BYTES: Final = frozenset({bytes, type(None)})
+
 
 def transactions(value: canonical.Value, asked: Sequence[Transaction]) -> list[TransactionOutcome]:
     """Outcomes of the transactions `asked`, in order. Raises `FieldError`."""
-    rows = fields.array(value, "outcomes", len(asked))
-    return [_transaction(row, each) for row, each in zip(rows, asked, strict=True)]
+    tables = fields.array(value, "outcomes", 4)
+    status, code, gas, event_counts, write_counts = _table(tables[0], "outcome", 5, len(asked))
+    _check_ends(status, code, gas, "outcome")
+    calls = _calls(tables[1], sum(len(each.calls) for each in asked))
+    events = _events(tables[2], _total(event_counts, "outcome.events"))
+    writes = _writes(tables[3], _total(write_counts, "outcome.writes"))
+    outcomes = []
+    call = event = write = 0
+    for number, each in enumerate(asked):
+        first_call, call = call, call + len(each.calls)
+        first_event, event = event, event + event_counts[number]
+        first_write, write = write, write + write_counts[number]
+        outcome = TransactionOutcome(
+            status[number],
+            code[number],
+            gas[number],
+            calls[first_call:call],
+            events[first_event:event],
+            dict(writes[first_write:write]),
+        )
+        _check_bounds(outcome, each)
+        outcomes.append(outcome)
+    return outcomes
 
 
 def call(value: canonical.Value, gas_max: int) -> CallOutcome:
@@ -36,38 +66,83 @@ def call(value: canonical.Value, gas_max: int) -> CallOutcome:
     )
 
 
-def _transaction(value: object, asked: Transaction) -> TransactionOutcome:
-    status, code, gas, calls, events, writes = fields.array(value, "outcome", 6)
-    count = len(asked.calls)
-    return TransactionOutcome(
-        status=check_status(status, "outcome.status"),
-        code=check_code(code, "outcome.code"),
-        gas=Gas(fields.natural(gas, "outcome.gas", asked.gas_limit)),
-        calls=tuple(
-            call(cast(canonical.Value, row), asked.gas_limit)
-            for row in fields.array(calls, "outcome.calls", count)
-        ),
-        events=tuple(_event(row, count) for row in fields.array(events, "outcome.events")),
-        writes=dict(_write(row) for row in fields.array(writes, "outcome.writes")),
-    )
+def _check_bounds(outcome: TransactionOutcome, asked: Transaction) -> None:
+    """What depends on the transaction: its gas limit, and how many calls it has."""
+    if outcome.gas > asked.gas_limit:
+        fields.natural(outcome.gas, "outcome.gas", asked.gas_limit)
+    for call in outcome.calls:
+        if call.gas > asked.gas_limit:
+            fields.natural(call.gas, "call.gas", asked.gas_limit)
+    for event in outcome.events:
+        if event.call_index >= len(asked.calls):
+            fields.natural(event.call_index, "event.call_index", len(asked.calls) - 1)
 
 
-def _event(value: object, call_count: int) -> Event:
-    index, contract, name, data = fields.array(value, "event", 4)
-    return Event(
-        call_index=fields.natural(index, "event.call_index", call_count - 1),
-        contract=fields.text(contract, "event.contract"),
-        name=fields.text(name, "event.name", host.EVENT_NAME_BYTES_MAX),
-        data=cast(canonical.Value, data),
-    )
+def _calls(value: object, count: int) -> tuple[CallOutcome, ...]:
+    status, code, gas, result = _table(value, "call", 4, count)
+    _check_ends(status, code, gas, "call")
+    return tuple(map(CallOutcome, status, code, gas, result))
 
 
-def _write(value: object) -> tuple[tuple[str, str], bytes | None]:
-    contract, key, data = fields.array(value, "write", 3)
-    contract = fields.text(contract, "write.contract")
-    if contract in RESERVED:
-        raise FieldError("write.contract", "a contract's own name space", contract)
-    key = fields.text(key, "write.key", host.KEY_BYTES_MAX)
-    if data is not None:
-        data = fields.binary(data, "write.value", size_max=host.VALUE_BYTES_MAX)
-    return (contract, key), data
+def _events(value: object, count: int) -> tuple[Event, ...]:
+    index, contract, name, data = _table(value, "event", 4, count)
+    _check_naturals(index, "event.call_index")
+    _check_texts(contract, "event.contract", fields.NAME_SIZE_MAX)
+    _check_texts(name, "event.name", host.EVENT_NAME_BYTES_MAX)
+    return tuple(map(Event, index, contract, name, data))
+
+
+def _writes(value: object, count: int) -> list[tuple[tuple[str, str], bytes | None]]:
+    contract, key, data = _table(value, "write", 3, count)
+    _check_texts(contract, "write.contract", fields.NAME_SIZE_MAX)
+    for reserved in RESERVED:
+        if reserved in contract:
+            raise FieldError("write.contract", "a contract's own name space", reserved)
+    _check_texts(key, "write.key", host.KEY_BYTES_MAX)
+    if not _kinds(data) <= _BYTES or max(map(len, filter(None, data)), default=0) > (
+        host.VALUE_BYTES_MAX
+    ):
+        for item in data:
+            if item is not None:
+                fields.binary(item, "write.value", size_max=host.VALUE_BYTES_MAX)
+    return list(zip(zip(contract, key, strict=True), data, strict=True))
+
+
+def _table(value: object, field: str, columns: int, rows: int) -> list[Column]:
+    """A table of `columns` lists, each of `rows` items."""
+    return [fields.array(column, field, rows) for column in fields.array(value, field, columns)]
+
+
+def _kinds(column: Column) -> set[type]:
+    return set(map(type, column))
+
+
+def _total(counts: Column, field: str) -> int:
+    _check_naturals(counts, field)
+    return sum(counts)
+
+
+def _check_ends(status: Column, code: Column, gas: Column, field: str) -> None:
+    """How transactions or calls ended. There are few statuses and codes: each is looked at once."""
+    _check_distinct(status, field + ".status", check_status)
+    _check_distinct(code, field + ".code", check_code)
+    _check_naturals(gas, field + ".gas")
+
+
+def _check_distinct(column: Column, field: str, check: Callable[[object, str], object]) -> None:
+    for item in set(column) if _kinds(column) <= _TEXT else column:
+        check(item, field)
+
+
+def _check_naturals(column: Column, field: str) -> None:
+    if not _kinds(column) <= _NUMBER or min(column, default=0) < 0:
+        for item in column:
+            fields.natural(item, field)
+
+
+def _check_texts(column: Column, field: str, size_max: int) -> None:
+    """As `fields.text`; bytes are counted only where there are other characters than ASCII."""
+    short = _kinds(column) <= _TEXT and all(map(str.isascii, column))
+    if not short or not all(column) or max(map(len, column), default=0) > size_max:
+        for item in column:
+            fields.text(item, field, size_max)

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -37,13 +38,22 @@ PIPE_BYTES: Final = 1 << 20
 _F_SETPIPE_SZ: Final = 1031  # linux/fcntl.h
 
 _BOOT: Final = (
-    "import sys; sys.path.append(sys.argv[1]); from contracts.worker.main import main; "
-    "main(int(sys.argv[2]), insecure=sys.argv[3] == 'insecure')"
+    "import sys; sys.path += sys.argv[3:]; from contracts.worker.main import main; "
+    "main(int(sys.argv[1]), insecure=sys.argv[2] == 'insecure')"
 )
-"""The folder of `contracts` stands last on the path: its neighbours may be named like modules of
-the standard library."""
+
+_OPTIONS: Final = ("-I", "-S", "-B")
 
 _ROOT: Final = str(Path(__file__).resolve().parents[1])
+
+
+def _folders() -> list[str]:
+    """Where the worker finds our packages and msgpack. They stand last on its path, since their
+    neighbours may be named like modules of the standard library."""
+    found = find_spec("msgpack")
+    assert found is not None
+    assert found.origin is not None
+    return [_ROOT, str(Path(found.origin).parents[1])]
 
 
 class SandboxUnavailable(QiongError):
@@ -98,7 +108,7 @@ class Sandbox:
         self.close()
         mode = "insecure" if self._insecure else "secure"
         process = subprocess.Popen(
-            [self._executable, "-I", "-S", "-B", "-c", _BOOT, _ROOT, str(os.getpid()), mode],
+            [self._executable, *_OPTIONS, "-c", _BOOT, str(os.getpid()), mode, *_folders()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

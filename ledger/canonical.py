@@ -8,8 +8,8 @@ shortest form. Floats and extension types do not exist.
 `decode` is strict in the simplest way there is: it re-encodes what it read and compares. Whatever
 passes has exactly one byte form, by construction.
 
-The contract worker, which has the standard library only, mirrors this module; both are held to the
-vectors in `tests/vectors/canonical.json`.
+The contract worker loads this module too, before it is locked down. The vectors in
+`tests/vectors/canonical.json` hold it to the written form.
 """
 
 from __future__ import annotations
@@ -57,7 +57,19 @@ def encode(value: Value) -> bytes:
 
     Raises `EncodingError` for a type, integer, string, key or depth outside the form.
     """
-    return _pack(_normal(value, DEPTH_MAX))
+    return pack(_normal(value, DEPTH_MAX))
+
+
+def pack(value: object) -> bytes:
+    """`encode` of a value known to be normal: plain types (no tuples), 64-bit integers, maps in
+    key order.
+
+    Whoever is not sure calls `encode`; it costs a walk. Raises `EncodingError` for surrogates.
+    """
+    try:
+        return cast(bytes, _packer.pack(value))
+    except UnicodeEncodeError:
+        raise EncodingError("a string with lone surrogates") from None
 
 
 def decode(data: bytes) -> Value:
@@ -153,13 +165,6 @@ _packer: Final = msgpack.Packer(use_bin_type=True, strict_types=True)
 
 _PLAIN: Final = frozenset({str, bytes, bool, type(None)})
 """Types of which every value is canonical as it is (lone surrogates are found while packing)."""
-
-
-def _pack(value: object) -> bytes:
-    try:
-        return cast(bytes, _packer.pack(value))
-    except UnicodeEncodeError:
-        raise EncodingError("a string with lone surrogates") from None
 
 
 def _normal(value: object, depth: int) -> object:

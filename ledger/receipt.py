@@ -11,8 +11,9 @@ and a receipt that differs forks the chain.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias, get_args
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 from ledger import canonical, fields
 from ledger.errors import FieldError
@@ -28,8 +29,7 @@ CODE_SIZE_MAX: Final = 64
 """Longest code in bytes; codes are words for programs (`NOT_ISSUER`), not sentences."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallOutcome:
+class CallOutcome(NamedTuple):
     """One call: `code` is empty when `status` is ok; `result` is what the method returned."""
 
     status: Status
@@ -42,8 +42,7 @@ class CallOutcome:
         return canonical.encode([call_index, self.status, self.code, self.gas, self.result])
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """What a contract emitted during call number `call_index`."""
 
     call_index: int
@@ -56,8 +55,7 @@ class Event:
         return canonical.encode([self.call_index, self.contract, self.name, self.data])
 
 
-@dataclass(frozen=True, slots=True)
-class TransactionOutcome:
+class TransactionOutcome(NamedTuple):
     """What a `CallRunner` says of one transaction.
 
     `writes` maps (contract, key) to canonical value bytes, or None to delete; it holds only what
@@ -69,7 +67,7 @@ class TransactionOutcome:
     gas: Gas
     calls: tuple[CallOutcome, ...]
     events: tuple[Event, ...] = ()
-    writes: Mapping[tuple[str, str], bytes | None] = field(default_factory=dict)
+    writes: Mapping[tuple[str, str], bytes | None] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)

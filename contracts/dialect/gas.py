@@ -85,6 +85,8 @@ ITERATE: Final = 2
 # Sizes: charged by the guards. A shift by n prices 2**n units at 1 gas.
 CHARACTERS_SHIFT: Final = 6
 """64 characters written: bounds time, and memory at 4 bytes a character."""
+SHORT: Final = 1 << CHARACTERS_SHIFT
+"""Shorter strings cost what a node costs, and their lengths need no sum."""
 COMPARED_SHIFT: Final = 8
 """256 characters compared or hashed."""
 READ_SHIFT: Final = 4

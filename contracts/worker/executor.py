@@ -31,9 +31,9 @@ from contracts.dialect import (
     compile_source,
     instantiate,
 )
-from contracts.worker import codec
 from contracts.worker.host import Host, Scope
 from contracts.worker.state import Committed, LayeredState, Writes
+from ledger import canonical
 
 CALL_GAS_MAX: Final = 300_000
 """About 70 ms at the worst price per gas."""
@@ -80,14 +80,14 @@ class CallRow(NamedTuple):
     status: str
     code: str
     gas: int
-    result: codec.Encoded
+    result: object
 
 
 class EventRow(NamedTuple):
     call_index: int
     contract: str
     name: str
-    data: codec.Encoded
+    data: object
 
 
 class TransactionRow(NamedTuple):
@@ -105,9 +105,6 @@ class Rejected(Exception):
     def __init__(self, code: str) -> None:
         self.code = code
         super().__init__(code)
-
-
-NOTHING: Final = codec.Encoded(codec.encode(None))
 
 
 class Executor:
@@ -153,7 +150,7 @@ class Executor:
             registry_layout.has_role(self.registry, key, registry_layout.SUBMITTER)
             for key in signers
         ):
-            refused = CallRow("rejected", "missing_role", 0, NOTHING)
+            refused = CallRow("rejected", "missing_role", 0, None)
             return TransactionRow(
                 "rejected", "missing_role", 0, [refused] * len(transaction.calls), [], {}
             )
@@ -193,8 +190,8 @@ class Executor:
             state.end_call(keep=row.status == "ok")
             if row.status != "ok":
                 state.end_transaction(keep=False)
-                undone = [CallRow("reverted", "ATOMIC", each.gas, NOTHING) for each in rows[:-1]]
-                never = CallRow("reverted", "ATOMIC", 0, NOTHING)
+                undone = [CallRow("reverted", "ATOMIC", each.gas, None) for each in rows[:-1]]
+                never = CallRow("reverted", "ATOMIC", 0, None)
                 skipped = [never] * (len(transaction.calls) - index - 1)
                 gas = transaction.gas_limit - left
                 calls = [*undone, row, *skipped]
@@ -204,8 +201,7 @@ class Executor:
         return TransactionRow("ok", "", gas, rows, events, state.end_transaction(keep=True))
 
     def _take_events(self, events: list[EventRow], index: int) -> None:
-        emitted = self.scope.events
-        events += [EventRow(index, each.contract, each.name, each.data) for each in emitted]
+        events += [EventRow(index, *event) for event in self.scope.events]
 
     def _call(self, call: Call, gas: int) -> CallRow:
         meter = self._meter
@@ -218,23 +214,13 @@ class Executor:
         try:
             meter.charge(CALL_GAS)
             value = self._invoke(sender, call.contract, call.method, call.args)
-            result = self._result(value)
+            _check_result(value)
         except Verdict as verdict:
             status, code = _receipt_code(verdict)
-            return CallRow(status, code, meter.used, NOTHING)
+            return CallRow(status, code, meter.used, None)
         except Rejected as refusal:
-            return CallRow("rejected", refusal.code, meter.used, NOTHING)
-        return CallRow("ok", "", meter.used, result)
-
-    def _result(self, value: object) -> codec.Encoded:
-        if value is None:
-            return NOTHING
-        try:
-            return codec.Encoded(codec.encode(value, RESULT_BYTES_MAX))
-        except codec.TooLarge:
-            raise LimitExceeded("RESULT_SIZE") from None
-        except codec.EncodingError:
-            raise ContractError("VALUE") from None
+            return CallRow("rejected", refusal.code, meter.used, None)
+        return CallRow("ok", "", meter.used, value)
 
     def _invoke(self, sender: str, contract: str, method: str, args: Arguments) -> object:
         instance, host = self._instance(contract)
@@ -316,7 +302,7 @@ class Executor:
         if data not in values:
             if len(values) == VALUES_CACHED:
                 values.clear()
-            values[data] = codec.decode(data)
+            values[data] = canonical.decode(data)
         return values[data]
 
 
@@ -326,6 +312,17 @@ class MissingSource(Exception):
     def __init__(self, source_hash: bytes) -> None:
         self.source_hash = source_hash
         super().__init__(source_hash.hex())
+
+
+def _check_result(value: object) -> None:
+    if value is None:
+        return
+    try:
+        size = len(canonical.pack(value))
+    except canonical.EncodingError:
+        raise ContractError("VALUE") from None
+    if size > RESULT_BYTES_MAX:
+        raise LimitExceeded("RESULT_SIZE")
 
 
 def _receipt_code(verdict: Verdict) -> tuple[str, str]:

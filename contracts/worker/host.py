@@ -18,8 +18,9 @@ from typing import Final, Protocol
 from contracts import registry_layout
 from contracts.dialect import ContractError, LimitExceeded, Meter
 from contracts.dialect.gas import HASHED_SHIFT, KEY_LISTED, STATE_BYTES_SHIFT
-from contracts.worker import checkdigits, codec
+from contracts.worker import checkdigits
 from contracts.worker.state import LayeredState
+from ledger import canonical
 
 KEY_BYTES_MAX: Final = 256
 """A key travels in every proof of its value; the longest identifiers here have about 80."""
@@ -52,15 +53,8 @@ WRITTEN_SHIFT: Final = 2
 """4 bytes written: every validator keeps them, and a block's gas bounds its writes to 12 MB."""
 
 
-class Event:
-    """An emitted event, its data already canonical."""
-
-    __slots__ = ("contract", "data", "name")
-
-    def __init__(self, contract: str, name: str, data: codec.Encoded) -> None:
-        self.contract = contract
-        self.name = name
-        self.data = data
+Event = tuple[str, str, object]
+"""An emitted event: contract, name, data as a plain value."""
 
 
 class Scope:
@@ -134,7 +128,7 @@ class Host:
         if data is None:
             return None
         self._meter.charge(len(data) >> STATE_BYTES_SHIFT)
-        return codec.decode(data)
+        return canonical.decode(data)
 
     def put(self, key: str, value: object) -> None:
         _check_key(key)
@@ -163,9 +157,9 @@ class Host:
     def emit(self, name: str, data: dict[str, object]) -> None:
         if not 0 < _byte_count(name) <= EVENT_NAME_BYTES_MAX:
             raise LimitExceeded("EVENT_NAME")
-        encoded = _encoded(data, EVENT_BYTES_MAX, "EVENT_SIZE")
-        self._meter.charge(len(encoded) >> WRITTEN_SHIFT)
-        self._calls.scope.events.append(Event(self._contract, name, codec.Encoded(encoded)))
+        size = len(_encoded(data, EVENT_BYTES_MAX, "EVENT_SIZE"))
+        self._meter.charge(size >> WRITTEN_SHIFT)
+        self._calls.scope.events.append((self._contract, name, data))
 
     def sender(self) -> str:
         return self.sender_name
@@ -223,9 +217,11 @@ def _utf8(text: str) -> bytes:
 
 
 def _encoded(value: object, size_max: int, code: str) -> bytes:
+    """Canonical bytes of an exported value, of which the dialect bounds size and depth."""
     try:
-        return codec.encode(value, size_max)
-    except codec.TooLarge:
-        raise LimitExceeded(code) from None
-    except codec.EncodingError:
+        data = canonical.pack(value)
+    except canonical.EncodingError:
         raise ContractError("VALUE") from None
+    if len(data) > size_max:
+        raise LimitExceeded(code)
+    return data

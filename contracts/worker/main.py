@@ -78,13 +78,13 @@ def _perform(
 ) -> object:
     if kind == wire.QUERY:
         call, gas_limit = cast("tuple[tuple[str, str, list[object]], int]", tuple(rest))
-        return wire.call_fields(executor.query(height, time_ms, Call._make(call), gas_limit))
+        return list(executor.query(height, time_ms, Call._make(call), gas_limit))
     rows = cast("list[tuple[list[bytes], int, bool, list[tuple[str, str, list[object]]]]]", rest[0])
     transactions = [
         Transaction(signers, gas_limit, atomic, [Call._make(call) for call in calls])
         for signers, gas_limit, atomic, calls in rows
     ]
-    return [wire.transaction_fields(row) for row in executor.run(height, time_ms, transactions)]
+    return wire.block_columns(executor.run(height, time_ms, transactions))
 
 
 def warm_up() -> None:

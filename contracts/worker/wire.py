@@ -9,22 +9,29 @@ canonical bytes, which the validator decodes strictly; it never unmarshals what 
                 (QUERY, base, height, time_ms, entries, (contract, method, args), gas_limit)
     answers     [READY] once; [FAILED, step, reason] instead, if the lock-down failed
                 [GET, contract, key], [KEYS, contract, prefix, limit]: asks for state
-                [DONE, outcomes]: of RUN a list of transactions, of QUERY one call
+                [DONE, outcomes]: of RUN a block's columns, of QUERY [status, code, gas, result]
     reply       (value, entries) to GET: whoever reads one key will soon read its like; (keys,)
 
 `base` says what becomes of the state the worker remembers: RESET forgets it, KEEP keeps what was
 read, ADVANCE also takes up what the last run wrote. `entries` are added to it: {(contract, key):
 canonical bytes or None}.
+
+The outcomes of a block are tables by column, since lists of short lists cost both sides more than
+all else they do: transactions [status, code, gas, events, writes] with how many of the two they
+have, their calls [status, code, gas, result], events [call index, contract, name, data] and writes
+[contract, key, data], each in the order of the transactions.
 """
 
 from __future__ import annotations
 
 import marshal
 import os
-from typing import Final
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any, Final
 
-from contracts.worker import codec
-from contracts.worker.executor import CallRow, TransactionRow
+from contracts.worker.executor import TransactionRow
+from ledger import canonical
 
 RUN: Final = 0
 QUERY: Final = 1
@@ -41,8 +48,8 @@ DONE: Final = 4
 
 HEADER_BYTES: Final = 4
 
-FRAME_BYTES_MAX: Final = codec.SIZE_MAX
-"""A block's gas bounds its writes to 12 MB; far above that, a frame is a bug or an attack."""
+FRAME_BYTES_MAX: Final = 1 << 26
+"""64 MiB. A block's gas bounds its writes to 12 MB; a larger frame is a bug or an attack."""
 
 MARSHAL_VERSION: Final = 2
 """Before version 3 marshal keeps no references, so two arguments never become one shared object."""
@@ -58,8 +65,8 @@ def request_bytes(message: tuple[object, ...]) -> bytes:
 
 
 def answer_bytes(message: list[object]) -> bytes:
-    """A frame for the validator."""
-    return framed(codec.encode(message))
+    """A frame for the validator. `message` holds plain values, maps in key order."""
+    return framed(canonical.pack(message))
 
 
 def framed(payload: bytes) -> bytes:
@@ -93,18 +100,18 @@ def write(descriptor: int, frame: bytes) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def transaction_fields(row: TransactionRow) -> list[object]:
-    """`row` as plain lists: [status, code, gas, calls, events, writes]."""
+def block_columns(rows: Sequence[TransactionRow]) -> list[object]:
+    """The outcomes of a block's transactions: four tables by column."""
+    status, code, gas, calls, events, writes = _columns(rows, 6)
+    named = [(*name, data) for written in writes for name, data in written.items()]
     return [
-        row.status,
-        row.code,
-        row.gas,
-        [call_fields(call) for call in row.calls],
-        [tuple(event) for event in row.events],
-        [(contract, key, data) for (contract, key), data in row.writes.items()],
+        [status, code, gas, list(map(len, events)), list(map(len, writes))],
+        _columns(chain.from_iterable(calls), 4),
+        _columns(chain.from_iterable(events), 4),
+        _columns(named, 3),
     ]
 
 
-def call_fields(row: CallRow) -> tuple[object, ...]:
-    """`row` as a plain tuple: (status, code, gas, result)."""
-    return tuple(row)
+def _columns(rows: Iterable[Sequence[Any]], count: int) -> list[list[Any]]:
+    """`rows` of `count` fields each, turned by a quarter."""
+    return list(map(list, zip(*rows, strict=True))) or [[] for _ in range(count)]

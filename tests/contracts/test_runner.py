@@ -14,8 +14,9 @@ from contracts.prefetch import PATTERNS_MAX, Prefetcher
 from contracts.remembered import BYTES_MAX, Remembered
 from contracts.runner import ATTEMPTS, ExecutionStopped, WorkerRunner
 from contracts.sandbox import Sandbox, SandboxUnavailable, WorkerLost
-from contracts.worker import codec, wire
+from contracts.worker import wire
 from devnet import sample
+from ledger import canonical
 from ledger.errors import FieldError
 from ledger.execution import BlockContext
 from ledger.transaction import Call
@@ -192,7 +193,7 @@ def test_in_doubt_the_worker_forgets(world, runner, case) -> None:
     # The chain goes another way than this run did, and the runner is told or finds out.
     world.seed([("counter", "count/a", 40)])
     if case == "other writes":
-        runner.committed(Height(1), {("counter", "count/a"): codec.encode(40)})
+        runner.committed(Height(1), {("counter", "count/a"): canonical.encode(40)})
     elif case == "height skipped":
         runner.committed(Height(2), {})
     height = 1 if case == "same height again" else 2
@@ -319,21 +320,33 @@ def test_a_lying_worker_is_lost(monkeypatch, lie) -> None:
 
 
 def good(world):
-    return ["ok", "", 5, [["ok", "", 5, None]], [[0, "counter", "e", {}]], [["counter", "k", b""]]]
+    return [
+        [["ok"], [""], [5], [1], [1]],
+        [["ok"], [""], [5], [None]],
+        [[0], ["counter"], ["e"], [{}]],
+        [["counter"], ["k"], [b""]],
+    ]
 
 
 @pytest.mark.parametrize(
     "path_and_value",
     [
-        ((0,), "fine"), ((0,), 1), ((1,), "x" * 65), ((2,), -1), ((2,), 300_001), ((2,), True),
-        ((3,), []), ((3, 0), ["ok", "", 5]), ((3, 0, 0), None), ((4, 0, 0), 1), ((4, 0, 2), ""),
-        ((5, 0, 0), "contracts"), ((5, 0, 1), ""), ((5, 0, 1), "k" * 257), ((5, 0, 2), 7),
-        ((5, 0, 2), b"x" * 70_000), ((5,), None),
+        ((0, 0, 0), "fine"), ((0, 0, 0), 1), ((0, 0, 0), []), ((0, 0), ["ok", "ok"]),
+        ((0, 1, 0), "x" * 65), ((0, 1, 0), "\u743c" * 22), ((0, 1, 0), None), ((0, 1), []),
+        ((0, 2, 0), -1), ((0, 2, 0), 300_001), ((0, 2, 0), True), ((0, 2, 0), "5"),
+        ((0, 3, 0), 2), ((0, 3, 0), 0), ((0, 3, 0), -1), ((0, 3, 0), None), ((0, 3, 0), True),
+        ((0, 4, 0), 2), ((0, 4, 0), 0), ((0, 4, 0), -1), ((0, 4), [1, 0]), ((0,), []),
+        ((1,), []), ((1,), [["ok"], [""], [5]]), ((1, 0, 0), None), ((1, 0, 0), "good"),
+        ((1, 1, 0), "x" * 65), ((1, 2, 0), 300_001), ((1, 2, 0), -1), ((1, 3), []), ((1, 3), {}),
+        ((2, 0, 0), 1), ((2, 0, 0), -1), ((2, 1, 0), ""), ((2, 1, 0), "c" * 129), ((2, 2, 0), ""),
+        ((2, 2, 0), "e" * 65), ((2, 2, 0), "\u743c" * 22), ((2, 2, 0), b"e"), ((2, 3), None),
+        ((3, 0, 0), "contracts"), ((3, 0, 0), 3), ((3, 1, 0), ""), ((3, 1, 0), "k" * 257),
+        ((3, 1, 0), "\u743c" * 86), ((3, 2, 0), 7), ((3, 2, 0), b"x" * 70_000), ((3,), None),
     ],
 )  # fmt: skip
 def test_an_outcome_out_of_form_is_refused(world, path_and_value) -> None:
     asked = [add(world, "a")]
-    assert outcomes.transactions([good(world)], asked)[0].status == "ok"
+    assert outcomes.transactions(good(world), asked)[0].status == "ok"
     path, value = path_and_value
     bad = good(world)
     place = bad
@@ -341,7 +354,7 @@ def test_an_outcome_out_of_form_is_refused(world, path_and_value) -> None:
         place = place[step]
     place[path[-1]] = value
     with pytest.raises(FieldError):
-        outcomes.transactions([bad], asked)
+        outcomes.transactions(bad, asked)
     with pytest.raises(FieldError):
         outcomes.transactions([], asked)
 

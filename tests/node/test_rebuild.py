@@ -38,7 +38,7 @@ class OtherVersion(ToyRunner):
     ) -> list[TransactionOutcome]:
         outcomes = super().run(context, transactions, state)
         extra = int(context.height >= self._first)
-        return [replace(item, gas=Gas(item.gas + extra)) for item in outcomes]
+        return [item._replace(gas=Gas(item.gas + extra)) for item in outcomes]
 
 
 def rebuild(home: DivergedHome, runner: ToyRunner | None = None) -> Path | None:

@@ -7,7 +7,7 @@ forty doublings runs out of gas, and one that contains itself hits the limit.
 No walk uses identity to save work: which equal constants are one object differs among
 interpreters, and gas must not.
 
-Left out: canonical bytes (the host encodes what `export` returns).
+Left out: canonical bytes (the host packs what `export` returns).
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ from contracts.dialect.gas import Cell, charge
 
 _INTEGER_MIN = limits.STORED_INTEGER_MIN
 _INTEGER_MAX = limits.STORED_INTEGER_MAX
-_SHORT = limits.STRING_MAX // 4
+_NARROW = limits.STRING_MAX // 4
 """Characters that fit the limit on bytes whatever they are (UTF-8 takes 4 at most)."""
 
 
 def export(cell: Cell, value: Any) -> Any:
     """A plain copy of `value` that may leave the contract, or enter it: arguments, results, state.
 
-    Tuples become lists; integers have 64 bits, dicts str keys. Raises LimitExceeded (INTEGER,
+    Tuples become lists; integers have 64 bits, dicts str keys in ascending order, so the copy is
+    ready to be packed (`ledger.canonical.pack`). Raises LimitExceeded (INTEGER,
     STRING, LIST, DICT, DEPTH, NODES), OutOfGas, and TypeError for what can't be stored.
     """
     kind = type(value)
@@ -44,24 +45,25 @@ def export(cell: Cell, value: Any) -> Any:
 
 
 def _export_text(cell: Cell, text: str) -> str:
-    if len(text) >= 64:
+    if len(text) >= gas.SHORT:
         charge(cell, len(text) >> gas.CHARACTERS_SHIFT)
-        if len(text) > _SHORT and len(text.encode()) > limits.STRING_MAX:
+        if len(text) > _NARROW and len(text.encode()) > limits.STRING_MAX:
             raise LimitExceeded("STRING")
     return text
 
 
 class _Export:
-    """One export of a container, with its count of nodes."""
+    """One export of a container, with its count of nodes and of characters in long strings."""
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
         self.nodes = 0
+        self.characters = 0
 
     def copy(self, value: Any, depth: int) -> Any:
         kind = type(value)
         if kind is str:
-            return _export_text(self.cell, value)
+            return value if len(value) < gas.SHORT else self.long_text(value)
         if kind is int:
             if _INTEGER_MIN <= value <= _INTEGER_MAX:
                 return value
@@ -76,10 +78,21 @@ class _Export:
             return [self.copy(item, depth - 1) for item in value]
         if kind is bytes:
             charge(self.cell, len(value) >> gas.CHARACTERS_SHIFT)
+            self.count(len(value))
             if len(value) > limits.STRING_MAX:
                 raise LimitExceeded("STRING")
             return value
         raise TypeError
+
+    def long_text(self, text: str) -> str:
+        self.count(len(text))
+        return _export_text(self.cell, text)
+
+    def count(self, characters: int) -> None:
+        """Bound the sum: one string may stand in many places, and each is written out."""
+        self.characters += characters
+        if self.characters > limits.VALUE_CHARACTERS_MAX:
+            raise LimitExceeded("STRING")
 
     def enter(self, nodes: int, depth: int) -> None:
         """Pay for the nodes of a container before they are walked."""
@@ -91,13 +104,16 @@ class _Export:
             raise LimitExceeded("NODES")
 
     def copy_dict(self, value: Any, depth: int) -> dict[str, Any]:
-        result = {}
-        for key, item in value.items():
+        """In canonical order, like any dict that comes from the state."""
+        for key in value:
             if type(key) is not str:
                 raise TypeError
-            if len(key) >= 64:
-                _export_text(self.cell, key)
-            short = type(item) is str and len(item) < 64
+            if len(key) >= gas.SHORT:
+                self.long_text(key)
+        result = {}
+        for key in sorted(value):
+            item = value[key]
+            short = type(item) is str and len(item) < gas.SHORT
             result[key] = item if short else self.copy(item, depth)
         return result
 
