@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from consensus.messages import Commit, NewView, Prepare, PrePrepare, Vote
 from consensus.new_view import content
-from consensus.records import Highest, NewViewTaken, Prepared, PrePrepared, Record, ViewChanged
+from consensus.records import (
+    Certified,
+    Highest,
+    NewViewTaken,
+    Prepared,
+    PrePrepared,
+    Record,
+    ViewChanged,
+)
 from consensus.safety import Safety
 from consensus.verifier import Signed
 from ledger.types import Digest, Height, View
@@ -232,6 +240,8 @@ def restored(records: list[Record], name: str = ME, h: int = 0) -> Safety:
             safety.restore_highest(record)
         elif isinstance(record, PrePrepared | Prepared):
             safety.restore_vote(record)
+        elif isinstance(record, Certified):
+            safety.restore_anchor(record)
         elif isinstance(record, ViewChanged):
             safety.restore_view_change(GROUP.verifier.verify(record.message))
         elif isinstance(record, NewViewTaken):
@@ -354,6 +364,19 @@ def test_a_compacted_log_remembers_the_highest_vote_alone() -> None:
     records = safety.compact()
     assert records == [Highest(GROUP.domain.epoch, View(0), Height(3))]
     assert restored(records, h=3).highest == (0, 3)
+
+
+def test_the_log_s_certificate_only_rises_and_is_kept() -> None:
+    safety = make()
+    for h in (1, 4):
+        safety.certified(Height(h))
+    assert safety.anchored(Height(4), GROUP.certificate(4)) is None, "the base proves it"
+    record = safety.anchored(Height(5), GROUP.certificate(4))
+    assert record == Certified(GROUP.certificate(4))
+    assert safety.anchored(Height(8), GROUP.certificate(4)) is None, "it is written once"
+    assert enter(safety, obliged(lo=1))
+    assert safety.anchor == record
+    assert restored(safety.compact(), h=1).anchor == record
 
 
 @pytest.mark.parametrize("state", ["in a view", "changing view", "after a NEW-VIEW"])

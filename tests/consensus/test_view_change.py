@@ -500,6 +500,21 @@ def test_rotation_skips_a_next_primary_that_is_silent(
     assert left_to(effects) == [view]
 
 
+def test_rotation_skips_a_next_primary_that_is_far_behind(group: Group) -> None:
+    """Such as one that cannot execute: it would cost everyone a time-out each time."""
+    for behind, view in ((16, 1), (17, 2)):
+        backup = Solo(group, "org-03", rotation_blocks=20)
+        for n in range(1, 20):
+            backup.run(n)
+        backup.hear(h=20)
+        backup.hear("org-01", h=20 - behind)
+        backup.decide(20)
+        effects = backup.executed(20)
+        for name in backup.others:
+            effects += backup.receive(group.checkpoint(name, 20), link="org-00")
+        assert left_to(effects) == [view], behind
+
+
 def test_in_the_last_height_of_an_epoch_nobody_rotates(group: Group) -> None:
     backup = Solo(group, "org-02", rotation_blocks=1, epoch_end=Height(1))
     backup.hear()

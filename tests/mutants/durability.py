@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.mutant import Mutant, change, storage, unit
+from tests.mutants.mutant import Mutant, change, simulation, storage, unit
 
 NORMAL = "consensus/normal.py"
 VIEW_CHANGE = "consensus/view_change.py"
@@ -23,8 +23,8 @@ DURABILITY: list[Mutant] = [
     change(
         "a PREPARE is not recorded",
         NORMAL,
-        "            continue\n        s.persist(ruling.record)\n        keep_body",
-        "            continue\n        keep_body",
+        "        s.persist(ruling.record)\n        keep_body",
+        "        keep_body",
         IN_NORMAL,
     ),
     change(
@@ -288,6 +288,39 @@ DURABILITY: list[Mutant] = [
         "            note_vote(s, vote)\n",
         "            pass\n",
         IN_RECOVERY,
+    ),
+    change(
+        "a vote beyond the last window of the log brings no Certificate",
+        NORMAL,
+        """            continue
+        s.persist(s.safety.anchored(n, s.certificate))
+""",
+        """            continue
+""",
+        IN_RECOVERY,
+        simulation("simulation/test_rows_crash.py::test_row_33_a_certificate_lost_with_the_power"),
+    ),
+    change(
+        "the Certificate of the log is not used at start",
+        RECOVERY,
+        "    if s.safety.anchor is not None:\n",
+        "    if False:\n",
+        IN_RECOVERY,
+        simulation("simulation/test_rows_crash.py::test_row_33_a_certificate_lost_with_the_power"),
+    ),
+    change(
+        "a NEW-VIEW below it takes the log's Certificate away",
+        SAFETY,
+        "        if record.certificate.n > self._anchored_to:\n",
+        "        if True:\n",
+        unit("consensus/test_safety.py"),
+    ),
+    change(
+        "compaction drops the log's Certificate",
+        SAFETY,
+        "            kept.append(self.anchor)\n",
+        "            pass\n",
+        unit("consensus/test_safety.py"),
     ),
     change(
         "a repaired height is signed a second time",
