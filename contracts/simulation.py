@@ -4,8 +4,8 @@ The outcome tells what would be written. What was read is seen from the other si
 that was asked: a runner that simulates starts with nothing remembered and nothing sent ahead, so
 each entry of the state is asked for once, when the transaction first reads it.
 
-The platform's own look-ups are reads like others (who signs, what roles its key holds); only the
-entries by which a contract's code is found are left out by those who show them.
+The platform's own look-ups are reads like others (who signs, what roles its key holds). Left out
+are the entries by which a contract's code is found: those are looked up when no code is at hand.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from contracts.deployment_layout import RESERVED
 from ledger.execution import StateKey, StateView
 from ledger.receipt import TransactionOutcome
 
@@ -51,7 +52,8 @@ class RecordedState:
 
     def get(self, contract: str, key: str) -> bytes | None:
         data = self._state.get(contract, key)
-        self._reads[contract, key] = data
+        if contract not in RESERVED:
+            self._reads[contract, key] = data
         return data
 
     def keys(self, contract: str, prefix: str, limit: int) -> list[str]:

@@ -17,7 +17,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol, TypeVar
 
-from contracts.deployment_layout import RESERVED
 from contracts.runner import ExecutionStopped
 from contracts.simulation import Simulation
 from ledger import canonical
@@ -110,7 +109,8 @@ class Views:
         self._clock_ms = clock_ms or (lambda: time.time_ns() // 1_000_000)
         # Not the loop's default threads: those belong to the disk and to peers that catch up.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="views")
-        self._waiting = 0
+        self.waiting = 0
+        """Questions in line, the one in hand included."""
 
     async def query(
         self, contract: str, method: str, args: list[canonical.Value] | dict[str, canonical.Value]
@@ -134,7 +134,7 @@ class Views:
         context = BlockContext(header.chain_id, Height(height + 1), time_ms)
 
         def simulate() -> Simulation:
-            done = _shown(self._runner.simulate(context, transaction, state))
+            done = self._runner.simulate(context, transaction, state)
             size = _size(done)
             if size > ANSWER_BYTES_MAX:
                 raise AnswerTooLarge(size)
@@ -147,9 +147,9 @@ class Views:
         self._thread.shutdown(wait=True, cancel_futures=True)
 
     async def _ask(self, question: Callable[[], T]) -> T:
-        if self._waiting >= WAITING_MAX:
-            raise ViewsBusy(f"{self._waiting} questions wait already")
-        self._waiting += 1
+        if self.waiting >= WAITING_MAX:
+            raise ViewsBusy(f"{self.waiting} questions wait already")
+        self.waiting += 1
         try:
             answer = asyncio.get_running_loop().run_in_executor(self._thread, question)
             return await asyncio.wait_for(answer, WAIT_SECONDS_MAX)
@@ -158,13 +158,7 @@ class Views:
         except ExecutionStopped as stopped:
             raise ViewLost(f"the worker was lost: {stopped.reason}") from stopped
         finally:
-            self._waiting -= 1
-
-
-def _shown(done: Simulation) -> Simulation:
-    """`done` without the reads by which the platform finds a contract's code."""
-    reads = {name: data for name, data in done.reads.items() if name[0] not in RESERVED}
-    return Simulation(done.outcome, reads, done.listings)
+            self.waiting -= 1
 
 
 def _size(done: Simulation) -> int:

@@ -137,6 +137,12 @@ async def test_wire_bytes_that_are_no_transaction(api: Any) -> None:
         "/v1/blocks/-1",
         "/v1/blocks/01",
         "/v1/state/licence/x?height=-1",
+        "/v1/state/licence?height=-1",
+        "/v1/state/licence?limit=101",
+        "/v1/state/licence?cursor=",
+        "/v1/state/licence?field=x",
+        "/v1/blocks/0/transactions?cursor=-1",
+        "/v1/blocks/0/transactions?limit=0",
         "/v1/proofs/state/licence/x?at=yesterday",
         "/v1/proofs/state/licence/x?at=2026-07-02T09:30:00",
         "/v1/proofs/state/licence/x?at=0&height=0",
@@ -196,7 +202,7 @@ async def test_wrong_methods(api: Any, method: str, where: str) -> None:
 
 
 async def test_paths_that_are_not_there(api: Any) -> None:
-    for where in ("/", "/v2/status", "/v1", "/v1/state/licence", "/v1/state/licence/"):
+    for where in ("/", "/v2/status", "/v1", "/v1/state/", "/v1/state/licence/"):
         status, body, headers = await api.get(where)
         check_problem(status, body, headers, 404, "not_found")
 
