@@ -22,6 +22,7 @@ from typing import ClassVar, Final, Generic, TypeAlias, TypeVar
 from ledger import canonical, fields
 from ledger.certificate import KIND_CHECKPOINT, Certificate, message_bytes
 from ledger.errors import FieldError
+from ledger.quarantine import QUARANTINE_BYTES_MAX, QUARANTINES_MAX
 from ledger.types import Digest, Epoch, Height, Signature, View
 from ledger.validators import VALIDATORS_MAX
 
@@ -226,12 +227,16 @@ class FetchBlocks:
 
 @dataclass(frozen=True, slots=True)
 class BlockData:
-    """One block as bytes; `body` is None for NULL, `certificate` where the sender kept one."""
+    """One block as bytes; `body` is None for NULL, `certificate` where the sender kept one.
+
+    `quarantines` prove what was taken out of it: executing it takes them.
+    """
 
     header: bytes
     body: bytes | None
     transactions: tuple[bytes, ...]
     certificate: bytes | None
+    quarantines: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +248,13 @@ class Blocks:
 
     def to_value(self) -> Row:
         return [
-            [item.header, item.body, list(item.transactions), item.certificate]
+            [
+                item.header,
+                item.body,
+                list(item.transactions),
+                item.certificate,
+                list(item.quarantines),
+            ]
             for item in self.blocks
         ]
 
@@ -501,13 +512,17 @@ def _status(row: list[object], _epoch: Epoch) -> Status:
 def _blocks(row: list[object]) -> Blocks:
     blocks: list[BlockData] = []
     for item in fields.bounded(row, "blocks", BLOCKS_MAX):
-        part = fields.array(item, "block", 4)
+        part = fields.array(item, "block", 5)
         blocks.append(
             BlockData(
                 header=fields.binary(part[0], "block.header"),
                 body=_optional_bytes(part[1], "block.body"),
                 transactions=_byte_strings(part[2], "block.transactions"),
                 certificate=_optional_bytes(part[3], "block.certificate"),
+                quarantines=tuple(
+                    fields.binary(record, "block.quarantine", size_max=QUARANTINE_BYTES_MAX)
+                    for record in fields.bounded(part[4], "block.quarantines", QUARANTINES_MAX)
+                ),
             )
         )
     return Blocks(tuple(blocks))

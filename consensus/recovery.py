@@ -84,11 +84,12 @@ def recover(s: State, records: Sequence[Record], head: LedgerHead, verifier: Ver
     elif not votes:
         _begin_log(s)
     s.known_highest = s.safety.highest or (-1, -1)
-    s.known_executed = s.executed
     for n, digest in head.appended:
         s.decided[n] = digest
         s.appended = n
         s.out.append(Execute(n, digest))
+    # Also what was executed once, and must be again.
+    s.known_executed = s.appended
     if s.halted is None:
         ask_own_vote(s)
 
@@ -211,10 +212,10 @@ def on_answered(s: State, event: OwnVoteAnswered) -> None:
         _begin_to_vote(s)
 
 
-def _beyond(message: SignedMessage, highest: tuple[int, int], executed: Height) -> bool:
-    """Whether a message under our key is above our log; a CHECKPOINT, above our ledger."""
+def _beyond(message: SignedMessage, highest: tuple[int, int], appended: Height) -> bool:
+    """Whether a message under our key is above our log; a CHECKPOINT, above our blocks."""
     if isinstance(message, Checkpoint):
-        return message.n > executed
+        return message.n > appended
     position = vote_position(message)
     return position is not None and position > highest
 
@@ -266,5 +267,5 @@ def on_own_message(s: State, signed: AnySigned) -> None:
     if s.retired:
         return
     highest = s.safety.highest or (-1, -1)
-    if _beyond(signed.message, highest, s.executed) or s.safety.contradicts(signed):
+    if _beyond(signed.message, highest, s.appended) or s.safety.contradicts(signed):
         _retire_by(s, signed)

@@ -260,6 +260,14 @@ class Replica:
         """Why we halted; kept after the repair, until the heights signed wrongly are certified."""
         return self._state.safety.diverged
 
+    def certified_hash(self, n: Height) -> Digest | None:
+        """The certified header of a height that is not executed yet, as far as we know it."""
+        fetched = self._state.fetched.get(n)
+        if fetched is not None:
+            return fetched[0]
+        certificate = self._state.certificates.get(n)
+        return None if certificate is None else certificate.header_hash
+
     def signers(self, n: Height) -> dict[Digest, tuple[str, ...]]:
         """Who signed which header at the uncertified height `n`, as far as we heard."""
         tallies = self._state.log.checkpoints(n)

@@ -30,7 +30,7 @@ from consensus.messages import (
     ViewChange,
 )
 from consensus.new_view import NewViewContent, content
-from consensus.state import State
+from consensus.state import Peer, State
 from consensus.verifier import Signed, proposals_of
 from ledger.types import TimeMs, View
 
@@ -39,6 +39,9 @@ SUSPECT_LIFETIME_MS: Final = 10_000
 
 HEARD_MS: Final = 10_000
 """A primary not heard from for this long is skipped by planned rotation."""
+
+LAG_WINDOWS: Final = 4
+"""A primary this many windows behind is skipped by it, too: it catches up, or cannot execute."""
 
 REASONS: Final = {
     REASON_EQUIVOCATION: "the primary contradicted itself",
@@ -248,12 +251,17 @@ def rotate_if_due(s: State) -> None:
     for step in range(1, s.validators.n + 1):
         view = View(s.view + step)
         peer = s.peers.get(s.primary(view))
-        alive = peer is None or (
-            peer.heard_ms is not None and s.clock_ms - peer.heard_ms <= HEARD_MS
-        )
+        alive = peer is None or _could_lead(s, peer)
         if alive:
             start(s, view, "planned rotation")
             return
+
+
+def _could_lead(s: State, peer: Peer) -> bool:
+    """Whether it was heard from, and may reach the new view's first height without delay."""
+    if peer.heard_ms is None or s.clock_ms - peer.heard_ms > HEARD_MS:
+        return False
+    return peer.status is None or peer.status.h + LAG_WINDOWS * s.domain.window >= s.h
 
 
 def _turn_is_over(s: State, made: int) -> bool:

@@ -126,6 +126,8 @@ class NodeStatus:
     syncing: bool
     observer: str | None
     halted: str | None
+    execution_stopped: bool = False
+    """Whether it is because a block cannot be executed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,13 @@
 """Blocks for a validator that fell behind: serving them, and checking what a peer serves.
 
 A lagging replica asks one peer at a time. What comes back proves itself: headers form a chain, the
-last one has a Certificate, bodies and transactions have the hashes that were decided. Client
-signatures are not checked again, f+1 honest validators did that before they prepared the body. The
-replica executes the blocks and compares its own headers with these.
+last one has a Certificate, bodies and transactions have the hashes that were decided, and what a
+quorum took out of a block has the quorum's signatures. Client signatures are not checked again, f+1
+honest validators did that before they prepared the body. The replica executes the blocks and
+compares its own headers with these.
+
+That a peer keeps a quarantine back cannot be seen in its answer; it shows when the block cannot be
+executed, or not with the certified result, and others are asked (`node.block_execution`).
 """
 
 from __future__ import annotations
@@ -13,10 +17,11 @@ from typing import Final, Protocol
 
 from consensus.events import FetchedBlock
 from consensus.messages import BLOCKS_MAX, BlockData, Blocks
-from ledger.block import BlockHeader
+from ledger.block import BlockHeader, DecidedBlock
 from ledger.block_files import StoredBlock
 from ledger.certificate import Certificate
 from ledger.errors import IntegrityError, QiongError
+from ledger.quarantine import Quarantine
 from ledger.types import Digest, Height
 from ledger.validators import ValidatorSet
 from node.bodies import HeldBody
@@ -37,6 +42,8 @@ class BlockSource(Protocol):
 
     def certificate(self, n: Height) -> Certificate | None: ...
 
+    def quarantined(self, n: Height) -> dict[Digest, bytes]: ...
+
 
 class PeerLied(IntegrityError):
     """Blocks that don't prove themselves."""
@@ -55,6 +62,7 @@ class CheckedBlock:
 
     fetched: FetchedBlock
     held: HeldBody | None
+    quarantines: tuple[Quarantine, ...] = ()
 
 
 def serve(source: BlockSource, first: Height) -> Blocks:
@@ -85,6 +93,7 @@ def _block_data(source: BlockSource, n: Height) -> BlockData:
         body=stored.body,
         transactions=stored.transactions,
         certificate=None if certificate is None else certificate.encode(),
+        quarantines=tuple(source.quarantined(n).values()),
     )
 
 
@@ -133,4 +142,21 @@ def _checked(
     held = None
     if decided.body is not None and data.body is not None:
         held = HeldBody(decided.body, data.body, decided.transactions)
-    return CheckedBlock(FetchedBlock(n, header.d, header.hash, certificate), held)
+    fetched = FetchedBlock(n, header.d, header.hash, certificate)
+    quarantines = tuple(
+        _quarantine(record, header, decided, validators) for record in data.quarantines
+    )
+    return CheckedBlock(fetched, held, quarantines)
+
+
+def _quarantine(
+    data: bytes, header: BlockHeader, block: DecidedBlock, validators: ValidatorSet
+) -> Quarantine:
+    record = Quarantine.decode(data)
+    removal = record.removal
+    if (removal.epoch, removal.n, removal.d) != (header.epoch, header.n, header.d):
+        raise PeerLied(header.n, "a quarantine of another block")
+    if all(signed.id != removal.tx_id for signed in block.transactions):
+        raise PeerLied(header.n, "a quarantine of a transaction that is not in it")
+    record.verify(header.chain_id, validators)
+    return record

@@ -6,7 +6,8 @@ rest. While the disk works the loop goes on and the next turn's events gather, s
 cost of a sync is shared by whatever arrived meanwhile.
 
 A failed write or sync, damaged data or a diverged ledger ends voting: `halted` says why and
-`ended` is set. Nothing is retried.
+`ended` is set. Nothing is retried. A block that cannot be executed ends nothing: the node goes on
+with what can be done without its result (`node.block_execution`).
 
 Left out: frames and what unsigned messages ask for (`node.intake`), blocks for lagging peers
 (`node.catch_up`).
@@ -17,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -55,11 +56,12 @@ from ledger.block import null_digest
 from ledger.errors import QiongError
 from ledger.genesis import Parameters
 from ledger.types import Digest, Height, TimeMs
+from node.block_execution import BlockExecution
 from node.bodies import Bodies, HeldBody, within_limits
 from node.body_collector import BodyCollector, BodyNotFound
 from node.censorship import CensorshipWatch
 from node.disk import Disk, DiskBatch
-from node.errors import in_words
+from node.errors import WAY_OUT, in_words
 from node.execution_thread import ExecutionThread
 from node.frames import Lane
 from node.mempool import Mempool
@@ -73,8 +75,6 @@ TURN_EVENTS_MAX: Final = 512
 
 INBOX_EVENTS_MAX: Final = 8_192
 """Where links are read more slowly; some seconds of votes of 32 validators."""
-
-WAY_OUT: Final = "`qiong node why` explains it and names the way out"
 
 
 class Links(Protocol):
@@ -111,6 +111,7 @@ class Parts:
     proposer: Proposer
     censorship: CensorshipWatch
     links: Links
+    peers: Sequence[str]
     parameters: Parameters
     watcher: Watcher
     clock_ms: Callable[[], int]
@@ -134,10 +135,23 @@ class Driver:
         self._reported: Height = Height(0)
         self.on_fetch_blocks: Callable[[str, FetchBlocks], None] = lambda to, message: None
         """Told that blocks are asked of a peer, by whoever takes its answer (`node.intake`)."""
-        self.halted: str | None = None
-        """Why this validator stopped voting."""
+        self.execution = BlockExecution(
+            parts.execution,
+            parts.peers,
+            parts.replica.certified_hash,
+            lambda to, n: self._send(to, FetchBlocks(n)),
+            lambda n, header_hash, time_ms: self.post(
+                Executed(self.now(), n, header_hash, time_ms)
+            ),
+        )
+        self._halted: str | None = None
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the driver can't go on (storage, damage)."""
+
+    @property
+    def halted(self) -> str | None:
+        """Why this validator stopped voting, or cannot execute what it votes for."""
+        return self._halted or self.execution.stopped
 
     def start(self, recovered: list[Effect], certified: Height) -> None:
         """Carry out what recovery asked for, then run."""
@@ -191,8 +205,8 @@ class Driver:
         """
         if self.ended.done():
             return
-        if self.halted is None:
-            self.halted = in_words(error)
+        if self._halted is None:
+            self._halted = in_words(error)
         bug = None if isinstance(error, QiongError) else error
         log.critical("stopped voting: %s", in_words(error), exc_info=bug)
         log.debug("it happened here", exc_info=error)
@@ -245,6 +259,8 @@ class Driver:
             parts.mempool.expire(now)
             parts.relay.again(now)
             self.post(Tick(now, waiting=len(parts.mempool) > 0))
+            for n in self.execution.resumed(now):
+                self._spawn(self.execution.run(n, None), f"execute {n}")
             for organisation in parts.censorship.passed_over(parts.mempool.oldest(), now):
                 self.post(Censored(now, organisation))
 
@@ -373,16 +389,7 @@ class Driver:
     def _execute(self, n: Height, digest: Digest) -> None:
         held = self._parts.bodies.get(digest)
         block = None if held is None else held.decided(n)
-        self._spawn(self._executed(n, self._parts.execution.submit(n, block)), f"execute {n}")
-
-    async def _executed(self, n: Height, result: asyncio.Future[tuple[Digest, TimeMs]]) -> None:
-        try:
-            header_hash, time_ms = await result
-        except Exception as error:
-            # Also of a worker that cannot say what the outcome is: nobody may guess (RunnerFault).
-            self.fail(error)
-            return
-        self.post(Executed(self.now(), n, header_hash, time_ms))
+        self._spawn(self.execution.run(n, block), f"execute {n}")
 
     # --- bodies ---
 
@@ -438,7 +445,9 @@ class Driver:
         detail = f"{alarm.detail} (hint: {WAY_OUT})"
         log.critical("alarm %s at height %d: %s", alarm.kind.value, alarm.n, detail)
         if alarm.kind is not AlarmKind.NONDETERMINISM:
-            self.halted = f"{alarm.kind.value}: {detail}"
+            self._halted = f"{alarm.kind.value}: {detail}"
+        if alarm.kind is AlarmKind.DIVERGED:
+            self.execution.diverged(alarm.n)
         self._parts.watcher.alarm(alarm)
 
     def _spawn(self, work: object, name: str) -> None:

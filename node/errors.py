@@ -6,7 +6,12 @@ folder in use), not the ledger. Command-line tools answer it with exit code 3 an
 
 from __future__ import annotations
 
+from typing import Final
+
 from ledger.errors import QiongError
+
+WAY_OUT: Final = "`qiong node why` explains it and names the way out"
+"""Hint of every alarm."""
 
 
 class Refused(QiongError):

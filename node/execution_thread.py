@@ -42,24 +42,28 @@ class ExecutionThread:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="execution")
 
     def submit(
-        self, n: Height, block: DecidedBlock | None
+        self, n: Height, block: DecidedBlock | None, certified: Digest | None
     ) -> asyncio.Future[tuple[Digest, TimeMs]]:
         """Execute and commit block `n`: the header's hash and time.
 
-        `block` is read from the block files where it is None. The future raises storage and
-        integrity errors, and what the runner raises.
+        `block` is read from the block files where it is None; `certified` is its certified header,
+        if known. The future raises storage and integrity errors, what `LedgerStore.execute` raises
+        and what the runner raises.
         """
         loop = asyncio.get_running_loop()
-        return loop.run_in_executor(self._executor, self._execute, n, block)
+        return loop.run_in_executor(self._executor, self._execute, n, block, certified)
 
     def close(self) -> None:
         """Let the block in hand end; what was not begun is executed at the next start."""
         self._executor.shutdown(wait=True, cancel_futures=True)
 
-    def _execute(self, n: Height, block: DecidedBlock | None) -> tuple[Digest, TimeMs]:
+    def _execute(
+        self, n: Height, block: DecidedBlock | None, certified: Digest | None
+    ) -> tuple[Digest, TimeMs]:
         store = self._store
         began = time.perf_counter()
-        executed = store.execute(block or store.decided_block(n).decode(), self._runner)
+        block = block or store.decided_block(n).decode()
+        executed = store.execute(block, self._runner, certified)
         ran = time.perf_counter()
         store.commit(executed)
         self._runner.committed(n, executed.writes)

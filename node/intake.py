@@ -17,7 +17,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from consensus.events import (
@@ -39,13 +39,13 @@ from consensus.messages import (
     encode,
 )
 from consensus.verifier import AnySigned, Signed, Verifier, WrongEpoch
-from ledger.errors import IntegrityError, InvalidInput
+from ledger.errors import IntegrityError, InvalidInput, StorageError
 from ledger.types import Digest, Height
 from ledger.validators import ValidatorSet
 from node import catch_up
 from node.bodies import Bodies
 from node.body_collector import BodyCollector
-from node.catch_up import BlockSource
+from node.catch_up import BlockSource, CheckedBlock
 from node.conduct import IN_VAIN_SECONDS, Allowance, Conduct
 from node.driver import Driver, Links
 from node.frames import Lane
@@ -95,6 +95,7 @@ class Intake:
         collector: BodyCollector,
         mempool: Mempool,
         source: BlockSource,
+        quarantine: Callable[[Height, Digest, bytes], None],
         relayed: Callable[[tuple[bytes, ...]], Coroutine[Any, Any, Taken]],
     ) -> None:
         self._chain_id = chain_id
@@ -106,6 +107,7 @@ class Intake:
         self._collector = collector
         self._mempool = mempool
         self._source = source
+        self._quarantine = quarantine
         self._relayed = relayed
         self._asked: dict[str, Height] = {}
         self._busy: set[str] = set()
@@ -268,11 +270,34 @@ class Intake:
             self._links.conduct.refused[peer] += 1
             log.warning("%s: %s", peer, error)
             checked = []
+        try:
+            if await asyncio.to_thread(self._store_quarantines, checked):
+                self._driver.execution.quarantine_came()
+        except StorageError as error:
+            self._driver.fail(error)
+            return
         for item in checked:
             if item.held is not None:
                 self._bodies.hold(item.held)
         fetched = tuple(item.fetched for item in checked)
         self._driver.post(BlocksFetched(self._driver.now(), peer, fetched))
+
+    def _store_quarantines(self, checked: Sequence[CheckedBlock]) -> bool:
+        """Keep what was taken out of blocks that we have not certified; whether any was new.
+
+        The blocks are certified, so their quarantines are what a quorum executed by.
+        """
+        new = False
+        for item in checked:
+            n = item.fetched.n
+            if not item.quarantines or n <= self._source.certified_height:
+                continue
+            known = self._source.quarantined(n)
+            for record in item.quarantines:
+                if record.removal.tx_id not in known:
+                    self._quarantine(n, record.removal.tx_id, record.encode())
+                    new = True
+        return new
 
     def _header_hash(self, n: Height) -> Digest | None:
         return self._source.header(n).hash if n <= self._source.certified_height else None

@@ -95,7 +95,14 @@ class _EngineCollector(Collector):
             "qiong_mempool_bytes": ("Bytes of waiting transactions", status.mempool_bytes),
             "qiong_voting": ("1 while this node votes", int(voting)),
             "qiong_observer": ("1 while it only follows", int(status.observer is not None)),
-            "qiong_halted": ("1 when voting stopped for good", int(status.halted is not None)),
+            "qiong_halted": (
+                "1 when a person must act before it votes again",
+                int(status.halted is not None),
+            ),
+            "qiong_execution_stopped": (
+                "1 while a block cannot be executed",
+                int(status.execution_stopped),
+            ),
             "qiong_syncing": ("1 while this node catches up", int(status.syncing)),
             "qiong_disk_free_bytes": ("Free disk space", free_bytes(self._home)),
         }

@@ -27,6 +27,7 @@ from ledger.errors import StorageError
 from ledger.genesis import Genesis
 from ledger.hashing import sha256
 from ledger.keys import SigningKey
+from ledger.quarantine import QuarantineAwaited
 from ledger.recovery import roll_forward
 from ledger.storage.folder import DiskFolder
 from ledger.store import LedgerStore
@@ -170,7 +171,7 @@ class NodeService:
 
         Raises `StorageError` (disk), `IntegrityError` (damaged data), `OSError` (address in use).
         """
-        await asyncio.to_thread(self._roll_forward)
+        stopped = await asyncio.to_thread(self._roll_forward)
         certified = self.store.certified_height
         votes = VoteLog(DiskFolder(self._options.home / WAL_FOLDER), certified)
         self._disk = Disk(votes, self.store)
@@ -199,9 +200,12 @@ class NodeService:
             collector=self._collector,
             mempool=self._mempool,
             source=self.store,
+            quarantine=self.store.quarantine,
             relayed=self._relayed,
         )
         self._driver.on_fetch_blocks = self._intake.asked_for_blocks
+        if stopped is not None:
+            self._driver.execution.stop_at(Height(self.store.executed_height + 1), stopped)
         await self._transport.start(*self._options.listen)
         self._driver.start(recovered, certified)
         log.info(
@@ -234,22 +238,24 @@ class NodeService:
         assert self._driver is not None, "start first"
         try:
             await asyncio.shield(self._driver.ended)
-        except ExecutionStopped:
-            # The API and the links stay up, for people to find out and mend.
-            await asyncio.Event().wait()
         except Exception as error:
             return in_words(error)
         return None
 
-    def _roll_forward(self) -> None:
+    def _roll_forward(self) -> ExecutionStopped | QuarantineAwaited | None:
+        """Execute what the database lacks; why it could not be done, if it could not."""
         if self.store.cut_bytes:
             cut = self.store.cut_bytes
             log.warning("cut %d bytes of a record that was never synced off the block files", cut)
         if self.store.rebuilt is not None:
             log.warning("the database was unusable (%s) and is made again", self.store.rebuilt)
-        for n in roll_forward(self.store, self._runner):
-            if n % 1_000 == 0:
-                log.info("executed block %d of %d", n, self.store.decided_height)
+        try:
+            for n in roll_forward(self.store, self._runner):
+                if n % 1_000 == 0:
+                    log.info("executed block %d of %d", n, self.store.decided_height)
+        except (ExecutionStopped, QuarantineAwaited) as error:
+            return error
+        return None
 
     def _open_evidence(self) -> EvidenceStore:
         folder = DiskFolder(self._options.home / EVIDENCE_FOLDER)
@@ -273,7 +279,10 @@ class NodeService:
             certified=certified,
             certificate=self.store.own_certificate(certified) if certified else None,
             executed=self.store.executed_height,
-            appended=(),
+            appended=tuple(
+                (Height(n), self.store.decided_block(Height(n)).d)
+                for n in range(self.store.executed_height + 1, self.store.decided_height + 1)
+            ),
             bodies={held.digest: held.body.n for held in votes.bodies},
             header=self._header_summary,
         )
@@ -300,6 +309,7 @@ class NodeService:
             proposer=Proposer(self.organisation, self._mempool, parameters.idle_block_ms),
             censorship=CensorshipWatch(parameters),
             links=self._transport,
+            peers=self._others,
             parameters=parameters,
             watcher=self,
             clock_ms=clock_ms,
@@ -328,7 +338,7 @@ class NodeService:
         """The validator now."""
         replica = self._replica.status
         header = self.store.header(self.store.certified_height)
-        halted = self._driver.halted if self._driver is not None else None
+        driver = self._driver
         others = {name: self._names[name] for name in self._others}
         return NodeStatus(
             name=self._names[self.organisation],
@@ -350,7 +360,8 @@ class NodeService:
             mempool_bytes=self._mempool.bytes,
             syncing=self._syncing(),
             observer=replica.observer,
-            halted=halted,
+            halted=None if driver is None else driver.halted,
+            execution_stopped=driver is not None and driver.execution.stop is not None,
         )
 
     def standing(self) -> Standing:

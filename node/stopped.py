@@ -16,6 +16,7 @@ from consensus.records import Diverged, Record, Retired
 from ledger.block_files import BlockFiles
 from ledger.errors import IntegrityError, InvalidInput, StorageError
 from ledger.genesis import Genesis
+from ledger.quarantine import QuarantineAwaited
 from ledger.storage.folder import DiskFolder
 from ledger.storage.leveldb import LevelDBStore
 from ledger.store import LedgerStore
@@ -93,6 +94,8 @@ def _found(
     retired = next((item for item in votes if isinstance(item, Retired)), None)
     if retired is not None:
         return _standing(genesis, config, "log_lost", retired.reason, blocks, store)
+    if store is not None and (awaited := _awaited(store)) is not None:
+        return _standing(genesis, config, "execution_stopped", str(awaited), blocks, store)
     free = free_bytes(place.root)
     if free < config.free_bytes_min:
         reason = (
@@ -104,6 +107,13 @@ def _found(
         reason = f"the log of votes is empty and the ledger is at block {blocks.last_height}"
         return _standing(genesis, config, "log_lost", reason, blocks, store)
     return _standing(genesis, config, "stopped", "nothing is wrong on its disk", blocks, store)
+
+
+def _awaited(store: LedgerStore) -> QuarantineAwaited | None:
+    """Why the next block is not executed at the next start, if we signed a quarantine for it."""
+    n = Height(store.executed_height + 1)
+    missing = store.promised(n) - store.quarantined(n).keys()
+    return QuarantineAwaited(n, missing) if missing else None
 
 
 def _standing(

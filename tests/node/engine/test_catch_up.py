@@ -7,12 +7,14 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from consensus.messages import BlockData, Blocks
+from consensus.messages import BlockData, Blocks, decode, encode
 from ledger.block import BlockHeader, Body, null_digest
 from ledger.block_files import StoredBlock
 from ledger.certificate import Certificate, checkpoint_bytes
+from ledger.errors import FieldError
 from ledger.hashing import ZERO_DIGEST
 from ledger.keys import SigningKey
+from ledger.quarantine import QUARANTINES_MAX, Quarantine, Removal
 from ledger.transaction import SignedTransaction
 from ledger.types import Digest, Epoch, Height, TimeMs, View
 from ledger.validators import Validator, ValidatorSet
@@ -61,6 +63,7 @@ class Source:
     certified_height: Height = LAST
     headers: dict[int, BlockHeader] = field(default_factory=dict)
     blocks: dict[int, StoredBlock] = field(default_factory=dict)
+    quarantines: dict[int, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         body = Body(Height(2), View(0), "org-0", TimeMs(2), (self.transaction.digest,))
@@ -80,6 +83,9 @@ class Source:
 
     def certificate(self, n: Height) -> Certificate | None:
         return None if n == 2 else certificate(self.headers[n])
+
+    def quarantined(self, n: Height) -> dict[Digest, bytes]:
+        return {self.transaction.id: self.quarantines[n]} if n in self.quarantines else {}
 
 
 @pytest.fixture
@@ -164,3 +170,47 @@ def test_block_data_keeps_the_bytes(source: Source) -> None:
     assert block == BlockData(
         source.headers[2].encode(), source.blocks[2].body, (source.transaction.raw,), None
     )
+
+
+def quarantine(source: Source, signers: int = 3, **changes: object) -> Quarantine:
+    named = {"epoch": Epoch(0), "n": Height(2), "d": source.blocks[2].d, **changes}
+    removal = Removal(**{"tx_id": source.transaction.id, **named})  # type: ignore[arg-type]
+    message = removal.signed_bytes(CHAIN)
+    signatures = [(name, KEYS[name].sign(message)) for name in sorted(KEYS)[:signers]]
+    return Quarantine(removal, tuple(signatures))
+
+
+def test_what_a_quorum_took_out_travels_with_its_block(source: Source) -> None:
+    record = quarantine(source)
+    source.quarantines[2] = record.encode()
+    frame = decode(encode(serve(source, Height(1))))
+    assert isinstance(frame, Blocks)
+    checked = check(frame, Height(1), ZERO_DIGEST, CHAIN, VALIDATORS)
+    assert [item.quarantines for item in checked] == [(), (record,), ()]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"signers": 2}, "exactly 3 signatures"),
+        ({"signers": 4}, "exactly 3 signatures"),
+        ({"n": Height(3)}, "another block"),
+        ({"d": ZERO_DIGEST}, "another block"),
+        ({"epoch": Epoch(1)}, "another block"),
+        ({"tx_id": ZERO_DIGEST}, "not in it"),
+    ],
+)
+def test_a_false_quarantine_is_a_lie(
+    source: Source, change: dict[str, object], reason: str
+) -> None:
+    record = quarantine(source, **change)  # type: ignore[arg-type]
+    blocks = altered(serve(source, Height(1)), 1, quarantines=(record.encode(),))
+    with pytest.raises(PeerLied, match=reason):
+        check(blocks, Height(1), ZERO_DIGEST, CHAIN, VALIDATORS)
+
+
+def test_quarantines_of_one_block_are_bounded(source: Source) -> None:
+    record = quarantine(source).encode()
+    blocks = altered(serve(source, Height(1)), 1, quarantines=(record,) * (QUARANTINES_MAX + 1))
+    with pytest.raises(FieldError):
+        decode(encode(blocks))

@@ -13,6 +13,7 @@ from consensus.effects import AppendDecided, Broadcast, Effect, Execute, Persist
 from consensus.events import BodyArrived, Event, Executed
 from consensus.messages import OwnVoteQuery
 from consensus.records import Highest
+from contracts.runner import ExecutionStopped
 from ledger.block import null_digest
 from ledger.genesis import Parameters
 from ledger.storage.errors import StoreFailed, StoreFull
@@ -43,6 +44,9 @@ class ScriptedReplica:
 
     def timer_left_ms(self, now_ms: TimeMs) -> int:
         return self.left_ms
+
+    def certified_hash(self, n: Height) -> Digest | None:
+        return None
 
     def step(self, event: Event) -> list[Effect]:
         self.events.append(event)
@@ -82,7 +86,9 @@ class Recorder:
     def broadcast(self, lane: Lane, frame: bytes) -> None:
         self.journal.append("broadcast")
 
-    def submit(self, n: Height, block: object) -> asyncio.Future[tuple[Digest, TimeMs]]:
+    def submit(
+        self, n: Height, block: object, certified: Digest | None
+    ) -> asyncio.Future[tuple[Digest, TimeMs]]:
         self.journal.append(f"execute {n}")
         done = asyncio.get_running_loop().create_future()
         if self.error is not None:
@@ -121,6 +127,7 @@ class Bench:
                 mempool=mempool,
                 proposer=Proposer("me", mempool, parameters.idle_block_ms),
                 censorship=CensorshipWatch(parameters),
+                peers=("org-1", "org-2", "org-3"),
                 parameters=parameters,
                 clock_ms=lambda: 1,
                 record=lambda event, effects: None,
@@ -236,6 +243,24 @@ async def test_what_ended_voting_is_one_line_with_its_hint(
     [record] = [record for record in caplog.records if record.levelname == "CRITICAL"]
     assert record.getMessage() == f"stopped voting: {said}"
     assert record.exc_info is None, "no trace for what is not our bug"
+
+
+async def test_a_block_that_cannot_be_executed_ends_nothing(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.execution.error = ExecutionStopped(1, 3, "died (exit -31)")
+    bench.disk.finish.set()
+    bench.replica.script = [[Broadcast(OwnVoteQuery())]]
+    bench.driver.start([NULL, Execute(Height(1), NULL.digest)], Height(0))
+    await bench.until(lambda: bench.driver.halted is not None)
+    assert bench.driver.halted is not None
+    assert bench.driver.halted.startswith("execution_stopped: ")
+    [record] = [record for record in caplog.records if record.levelname == "CRITICAL"]
+    assert "alarm execution_stopped at height 1" in record.getMessage()
+    assert "died (exit -31)" in record.getMessage()
+    bench.driver.post(EVENT)
+    await bench.until(lambda: "broadcast" in bench.journal)
+    assert not bench.driver.ended.done()
 
 
 async def test_a_bug_shows_where_it_happened_and_the_first_end_counts(

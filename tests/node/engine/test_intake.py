@@ -100,6 +100,7 @@ class Bench:
             "collector": None,
             "mempool": None,
             "source": None,
+            "quarantine": None,
             "relayed": self._relayed,
         }
         self.intake = Intake(
