@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from contracts import shipped
 from contracts.dialect import CompileRefused, Method, compile_source
+from contracts.dialect.lines import statement_lines
 from contracts.lint import render
-from contracts.testing.coverage import statement_lines
 from ledger.errors import InvalidInput
 
 if TYPE_CHECKING:
