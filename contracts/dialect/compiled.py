@@ -17,10 +17,12 @@ class Compiled:
     """A compiled contract. Derived from the source alone: never hashed, stored or sent.
 
     `code` defines the contract's functions when run in a namespace of guards; `constants` are its
-    module constants as immutable values; `index` names the fields declared by `INDEX = (...)`.
+    module constants as immutable values; `index` names the fields declared by `INDEX = (...)`;
+    `migrates` says whether there is a `migrate()` for an upgrade to run.
     """
 
     code: CodeType
     methods: Mapping[str, Method]
     constants: Mapping[str, object]
     index: tuple[str, ...]
+    migrates: bool

@@ -112,6 +112,17 @@ VALUE_NODE: Final = 4
 SORT_SHIFT: Final = 2
 """4 comparisons of a sort, by size compared."""
 
+# Compiling, paid by whoever deploys: by the source, then by what it is lowered to.
+COMPILED_BYTE: Final = 16
+"""One byte of source scanned, parsed and checked: 60 KB cost half a transaction's gas."""
+LOWERED: Final = 90
+"""One statement or expression lowered to six nodes at most, and these assembled."""
+LOWERED_BLOCK: Final = 315
+"""The charge in front of a block: 21 nodes."""
+LOWERED_FUNCTION: Final = 90
+LOWERED_COMPREHENSION: Final = 450
+"""A function of its own with its loops, blocks aside: 30 nodes."""
+
 # The host: base price of each function; the host itself charges what grows with its work.
 HOST: Final[Mapping[str, int]] = {
     "get": 20,

@@ -29,6 +29,7 @@ from contracts.dialect.gas import VALUE_NODE, Cell, Meter, charge
 from contracts.dialect.guards import GUARDS
 from contracts.dialect.guards.values import export
 from contracts.dialect.host import HOST_FUNCTIONS, HostFunction
+from contracts.dialect.module import MIGRATE
 from contracts.dialect.syntax import GAS
 
 Host: TypeAlias = Mapping[str, Callable[..., Any]]
@@ -51,6 +52,7 @@ class Instance:
             if name != "require":
                 namespace[f"_host_{name}"] = _wrap(signature, host[name], meter.cell)
         exec(compiled.code, namespace)  # noqa: S102 (defines the functions; our own code only)
+        self._migrate = namespace[MIGRATE] if compiled.migrates else None
         self._entries = {
             name: _Entry(method, namespace[name]) for name, method in compiled.methods.items()
         }
@@ -68,6 +70,14 @@ class Instance:
         cell = self.meter.cell
         try:
             return entry.result(cell, entry.function(*entry.arguments(cell, args)))
+        except INTERPRETER_ERRORS as error:
+            raise contract_error(error) from None
+
+    def migrate(self) -> None:
+        """Run the contract's `migrate()`, if it has one. Raises as `invoke` does."""
+        try:
+            if self._migrate is not None:
+                self._migrate()
         except INTERPRETER_ERRORS as error:
             raise contract_error(error) from None
 

@@ -12,6 +12,9 @@ gas of a run is a function of the syntax tree and of the path taken.
 A comprehension becomes a function of its own, which takes the locals it reads as parameters: it
 reads them when it begins.
 
+Lowering itself is work that grows with the tree, and so is assembling what it makes. Both are paid
+as it goes, by the nodes it makes at most (`gas.LOWERED` and what stands beside it).
+
 Left out: any judgement; the checker has refused what is not handled here.
 """
 
@@ -20,7 +23,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable, Sequence
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from contracts.dialect import gas, syntax
 from contracts.dialect.abi import NO_DEFAULT
@@ -35,6 +38,9 @@ from contracts.dialect.vocabulary import BUILTINS, METHODS
 _MEMBERS_MAX: Final = 16
 """Literals in a tuple that `in` searches natively."""
 
+Pay: TypeAlias = Callable[[int], None]
+"""Takes an amount of gas, or raises."""
+
 
 class _Collect(ast.stmt):
     """What the innermost loop of a comprehension does."""
@@ -44,11 +50,14 @@ class _Collect(ast.stmt):
         self.node = node
 
 
-def lower_module(module: Module) -> ast.Module:
-    """The tree to compile: function definitions only, in the order of the source."""
+def lower_module(module: Module, pay: Pay) -> ast.Module:
+    """The tree to compile: function definitions only, in the order of the source.
+
+    Pays for each part before it is made; raises what `pay` raises.
+    """
     helpers: list[ast.stmt] = []
     functions = [
-        _Lowering(module, function.names, helpers).function(function)
+        _Lowering(module, function.names, helpers, pay).function(function)
         for function in module.functions.values()
     ]
     tree = ast.Module([*helpers, *functions], [])
@@ -60,14 +69,18 @@ class _Lowering:
     """Lowers one function body with the locals `names`. `cost` is the price of the block being
     built; `helpers` collects the functions that the module's comprehensions become."""
 
-    def __init__(self, module: Module, names: frozenset[str], helpers: list[ast.stmt]) -> None:
+    def __init__(
+        self, module: Module, names: frozenset[str], helpers: list[ast.stmt], pay: Pay
+    ) -> None:
         self.module = module
         self.names = names
         self.helpers = helpers
+        self.pay = pay
         self.cost = 0
         self.temporaries = 0
 
     def function(self, function: Function) -> ast.FunctionDef:
+        self.pay(gas.LOWERED_FUNCTION + gas.LOWERED * len(function.parameters))
         defaults = [item.default for item in function.parameters if item.default is not NO_DEFAULT]
         names = [parameter.name for parameter in function.parameters]
         body = self.block(function.node.body, gas.NODE * len(names))
@@ -102,12 +115,14 @@ class _Lowering:
 
     def charged(self, statements: list[ast.stmt]) -> list[ast.stmt]:
         """`statements` behind the charge for them, which stands on the line of the first."""
+        self.pay(gas.LOWERED_BLOCK)
         charge = syntax.charge(self.cost)
         if statements:
             charge = [ast.copy_location(node, statements[0]) for node in charge]
         return [*charge, *statements]
 
     def statement(self, node: ast.stmt) -> list[ast.stmt]:
+        self.pay(gas.LOWERED)
         self.cost = max(self.cost, gas.BLOCK) + gas.NODE
         lowered = self.plain(node)
         for statement in lowered:
@@ -170,6 +185,7 @@ class _Lowering:
     def assignment(self, nodes: Sequence[ast.expr], value: ast.expr) -> list[ast.stmt]:
         """`a = b = value`, where each target may be a name, an item, or several."""
         if len(nodes) == 1:
+        self.pay(gas.LOWERED * names)
             return self.assign_target(nodes[0], value)
         name = self.temporary()
         lowered: list[ast.stmt] = [syntax.assign(name, value)]
@@ -192,6 +208,7 @@ class _Lowering:
 
     def unpack_target(self, node: ast.expr, later: list[ast.stmt]) -> ast.expr:
         """The target of an unpacking; items are stored `later`, from temporaries."""
+        self.pay(gas.LOWERED)
         self.cost += gas.NODE
         if isinstance(node, ast.Tuple | ast.List):
             items = [self.unpack_target(item, later) for item in node.elts]
@@ -206,6 +223,7 @@ class _Lowering:
         self.cost += gas.SUBSCRIPT
         container, key = self.expression(node.value), self.expression(node.slice)
         return guard("_set_item", container, key, value)
+        self.pay(2 * gas.LOWERED)
 
     def augmented(self, node: ast.AugAssign) -> list[ast.stmt]:
         self.cost += gas.OPERATOR
@@ -229,6 +247,7 @@ class _Lowering:
                     guard(name, item, self.expression(node.value)),
                 )
             ),
+        self.pay(5 * gas.LOWERED)
         ]
 
     def delete(self, target: ast.expr) -> ast.expr:
@@ -254,6 +273,7 @@ class _Lowering:
             value = self.module.constants[node.id]
             if not isinstance(value, tuple | MappingProxyType):
                 return ast.Constant(value)
+        self.pay(gas.LOWERED)
         return load(node.id)
 
     def binary(self, node: ast.BinOp) -> ast.expr:
@@ -293,6 +313,7 @@ class _Lowering:
     def comparison(self, left: ast.expr, kind: ast.cmpop, right: ast.expr) -> ast.expr:
         if isinstance(kind, ast.In | ast.NotIn):
             native = self.is_small_group(right)
+        self.pay(gas.LOWERED * len(node.ops))
         else:
             native = isinstance(kind, ast.Is | ast.IsNot) or is_small(left) or is_small(right)
         if native:
@@ -399,7 +420,7 @@ class _Lowering:
         captured = [name for name in free_names(node) if name in self.names]
         self.cost += gas.CALL + gas.NODE * len(captured)
         names = frozenset(captured) | targets(node)
-        body = _Lowering(self.module, names, self.helpers).comprehension_body(node)
+        body = _Lowering(self.module, names, self.helpers, self.pay).comprehension_body(node)
         name = f"_comprehension_{len(self.helpers)}"
         definition = syntax.function(name, ["_items", *captured], [], body)
         self.helpers.append(ast.copy_location(definition, node))
@@ -409,8 +430,10 @@ class _Lowering:
         """The loops and tests it stands for, lowered like written ones."""
         statements: list[ast.stmt] = [_Collect(node)]
         for number, generator in reversed(list(enumerate(node.generators))):
+        self.pay(gas.LOWERED_COMPREHENSION)
             for test in reversed(generator.ifs):
                 statements = [ast.If(test, statements, [])]
+        self.pay(gas.LOWERED * len(captured))
             items = generator.iter if number else load("_items")
             statements = [ast.For(generator.target, items, statements, [])]
         empty = ast.Dict([], []) if isinstance(node, ast.DictComp) else ast.List([], ast.Load())
@@ -435,6 +458,7 @@ def _is_plain_key(node: ast.expr) -> bool:
     if type(node.value) is int:
         return abs(node.value) <= KEY_INTEGER_MAX
     return type(node.value) is str
+        self.pay(gas.LOWERED)
 
 
 _EXPRESSIONS: Final[dict[type[ast.expr], Callable[[_Lowering, Any], ast.expr]]] = {

@@ -24,6 +24,9 @@ from contracts.dialect.vocabulary import RESERVED
 
 _INDEX: Final = "INDEX"
 
+MIGRATE: Final = "migrate"
+"""The function that an upgrade to this source runs once, if there is one."""
+
 
 @dataclass(frozen=True)
 class Function:
@@ -156,6 +159,9 @@ def _read_default(report: Report, module: Module, node: ast.expr) -> object:
     try:
         value = Evaluator(report, module.constants).value(node)
     except NotConstant:
+    if node.name == MIGRATE and (boundary or parameters):
+        instead = "an upgrade runs it once: no mark, no parameters; other functions have other names"
+        report.refuse(node, "this `migrate`", instead)
         return None
     if type(value) is tuple or isinstance(value, MappingProxyType):
         report.refuse(node, "this default", "write None and choose the value in the function")
