@@ -10,6 +10,7 @@ import click
 
 from cli import node_status, output
 from cli.client import Client
+from cli.quarantine import quarantine_group
 from cli.settings import Settings, common_options, json_option
 from cli.why import why_command
 from ledger.genesis import CLASSES
@@ -25,6 +26,7 @@ def node_group() -> None:
 
 
 node_group.add_command(why_command)
+node_group.add_command(quarantine_group)
 
 
 @node_group.command("init")

@@ -50,7 +50,7 @@ class Thread(Protocol):
 
 @dataclass(slots=True)
 class Inquiry:
-    """Asking peers, one after another, for the quarantines of block `n`."""
+    """Asking peers, one after another, for the quarantines of block `n` and those after it."""
 
     n: Height
     asked: int = 0
@@ -110,8 +110,8 @@ class BlockExecution:
         log.critical("alarm execution_stopped at height %d: %s", n, self.stop.detail)
 
     def diverged(self, n: Height) -> None:
-        """Our header of `n` is not the certified one: a quarantine may be why, and `qiong db
-        rebuild` needs it."""
+        """Our header of `n` or of a block after it is not the certified one: a quarantine may be
+        why, and `qiong db rebuild` needs it."""
         self._diverged = Inquiry(n)
 
     async def run(self, n: Height, block: DecidedBlock | None) -> None:

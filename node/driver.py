@@ -447,7 +447,7 @@ class Driver:
         if alarm.kind is not AlarmKind.NONDETERMINISM:
             self._halted = f"{alarm.kind.value}: {detail}"
         if alarm.kind is AlarmKind.DIVERGED:
-            self.execution.diverged(alarm.n)
+            self.execution.diverged(Height(self._reported + 1))
         self._parts.watcher.alarm(alarm)
 
     def _spawn(self, work: object, name: str) -> None:

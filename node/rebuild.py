@@ -95,7 +95,7 @@ class Rebuild:
         destroy(self._new)
         blocks = BlockFiles(DiskFolder(place.blocks))
         try:
-            self._diverged = _diverged(place, blocks.certified_height)
+            self._diverged = recorded_divergence(place, blocks.certified_height)
             self._signed = _headers(place.ledger, blocks.certified_height)
             self._store = LedgerStore(genesis, LevelDBStore(self._new), blocks)
         except BaseException:
@@ -159,7 +159,7 @@ class Rebuild:
             raise WouldContradict(n, signed, computed)
 
 
-def _diverged(place: Home, certified: Height) -> Diverged | None:
+def recorded_divergence(place: Home, certified: Height) -> Diverged | None:
     """Why this node halted, if it did."""
     votes = VoteLog(DiskFolder(place.wal), certified)
     votes.close()
