@@ -17,7 +17,7 @@ from typing import Any, Final
 import click
 
 from cli import output
-from cli.args import DIGEST
+from cli.args import DigestParam
 from cli.errors import Refused, from_typed
 from cli.settings import json_option
 from contracts import registry_layout
@@ -89,7 +89,7 @@ def find(home: Path, insecure_contracts: bool, as_json: bool) -> int:
 
 @quarantine_group.command("sign")
 @click.argument("height", type=click.IntRange(min=1))
-@click.argument("tx", type=DIGEST)
+@click.argument("tx", type=DigestParam())
 @home_option
 @click.option("-o", "--output", "file", required=True, type=click.Path(path_type=Path))
 @click.option("--yes", is_flag=True, help="Do not ask; for scripts.")
@@ -103,7 +103,7 @@ def find(home: Path, insecure_contracts: bool, as_json: bool) -> int:
 @json_option
 def sign(
     height: int,
-    tx: Digest,
+    tx: bytes,
     home: Path,
     file: Path,
     yes: bool,
@@ -122,7 +122,7 @@ def sign(
     if file.exists():
         raise Refused(f"{file} exists", "name a file that does not")
     with quarantine.open_ledger(place, genesis) as store:
-        removal, signed = quarantine.subject(store, Height(height), tx)
+        removal, signed = quarantine.subject(store, Height(height), Digest(tx))
         for line in _lines(_described(store, signed)):
             output.message(line)
         if force:
