@@ -1,10 +1,11 @@
 """Runs a corpus of contracts and prints one verdict a contract, as JSON.
 
 Standard library and the dialect only: the tests run it under every interpreter they find, with
-`python -I -S`, and compare what it prints. A corpus is a text of contracts, each under a line
-`### name: expected`. Each is called as `main(3)` with 300,000 gas.
+`python -S`, and compare what it prints. A corpus is a text of contracts, each under a line
+`### name: expected`. Each is called as `main(3)` with 300,000 gas. With FRAMES each is compiled and
+run that deep in the stack: the depth of a caller must never become part of a verdict.
 
-usage: verdicts.py ROOT CORPUS
+usage: verdicts.py ROOT CORPUS... [FRAMES]
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ def plain_host() -> dict[str, Any]:
         "sha256": lambda data: bytes(32),
         "uscc_valid": lambda text: True,
         "mod_37_36_valid": lambda text: True,
+        "licence_id_valid": lambda text: True,
+        "date_valid": lambda text: True,
         "date": lambda ms: "2027-01-15",
     }
 
@@ -63,7 +66,7 @@ def verdict(source: str, argument: Any = 3) -> list[Any]:
     try:
         compiled = compile_source(source)
     except CompileRefused:
-        return ["rejected", "", 0, None]
+        return ["rejected", "compile_refused", 0, None]
     meter = Meter(300_000)
     instance = instantiate(compiled, plain_host(), meter)
     try:
@@ -75,11 +78,19 @@ def verdict(source: str, argument: Any = 3) -> list[Any]:
     return ["ok", "", meter.used, repr(result)]
 
 
+def verdict_below(frames: int, source: str) -> list[Any]:
+    """`verdict(source)` under as many more frames."""
+    return verdict_below(frames - 1, source) if frames else verdict(source)
+
+
 def main() -> None:
-    root, corpus = sys.argv[1:]
+    root, *corpora = sys.argv[1:]
+    frames = int(corpora.pop()) if corpora[-1].isdigit() else 0
     sys.path.insert(0, root)
-    contracts = read_corpus(Path(corpus).read_text("utf-8"))
-    found = {name: verdict(source) for name, (_, source) in contracts.items()}
+    found = {}
+    for corpus in corpora:
+        contracts = read_corpus(Path(corpus).read_bytes().decode("utf-8"))
+        found |= {name: verdict_below(frames, source) for name, (_, source) in contracts.items()}
     print(json.dumps(found, indent=1))  # noqa: T201 (this is what a script is for)
 
 
