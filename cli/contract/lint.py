@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from cli import output
 from cli.contract.source import read_source
 from cli.settings import json_option
-from contracts.lint import lint_source
+from contracts.dialect import compile_source
+from contracts.lint import lint_source, render
 
 
 @click.command("lint")
@@ -23,8 +23,14 @@ from contracts.lint import lint_source
 )
 @json_option
 def lint(files: tuple[Path, ...], as_json: bool) -> int:
-    """Say what the dialect refuses in each FILE, where, and what to write instead."""
-    found: list[dict[str, Any]] = [
+    """Say what the dialect refuses in each FILE, where, and what to write instead.
+
+    Ends with 1 if anything is refused. With --json: a list of objects with file, line and column
+    (both from 1), what, and instead.
+    """
+    sources = {file: read_source(file) for file in files}
+    found = {file: lint_source(source) for file, source in sources.items()}
+    document = [
         {
             "file": str(file),
             "line": refusal.line,
@@ -32,15 +38,25 @@ def lint(files: tuple[Path, ...], as_json: bool) -> int:
             "what": refusal.what,
             "instead": refusal.instead,
         }
-        for file in files
-        for refusal in lint_source(read_source(file))
+        for file, refusals in found.items()
+        for refusal in refusals
     ]
-    lines = [f"{r['file']}:{r['line']}:{r['column']}: {_advice(r)}" for r in found]
-    output.data(found, as_json, lines)
-    if not as_json and not found:
-        output.message(f"{len(files)} checked, nothing to refuse")
-    return 1 if found else 0
+    shown = [render(refusals, sources[file], str(file)) for file, refusals in found.items()]
+    output.data(document, as_json, filter(None, shown))
+    if not as_json:
+        for file, refusals in found.items():
+            if not refusals:
+                output.message(f"{file}: nothing to refuse; {_offer(sources[file])}")
+    return 1 if document else 0
 
 
-def _advice(refusal: dict[str, Any]) -> str:
-    return f"{refusal['what']}; {refusal['instead']}" if refusal["instead"] else refusal["what"]
+def _offer(source: str) -> str:
+    """What the contract offers, so that a forgotten decorator is noticed."""
+    methods = compile_source(source).methods.values()
+    if not methods:
+        return "but it offers no method: mark functions with @call or @view"
+    kinds = {
+        kind: [method.name for method in methods if method.kind == kind]
+        for kind in ("call", "view")
+    }
+    return "; ".join(f"{kind}s: {', '.join(names)}" for kind, names in kinds.items() if names)

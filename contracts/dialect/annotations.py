@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 from typing import Final
 
+from contracts.dialect import advice
 from contracts.dialect.abi import ANY, TYPE_NAMES, Alternative, ValueType
 from contracts.dialect.report import Report
 
@@ -42,8 +43,7 @@ def _alternative(report: Report, node: ast.expr, boundary: bool) -> Alternative 
     if isinstance(node, ast.Name):
         if node.id in TYPE_NAMES or (node.id == "tuple" and not boundary):
             return Alternative(node.id)
-        instead = "write list: values that leave a contract have no tuples"
-        report.refuse(node, f"the type {node.id}", instead if node.id == "tuple" else _ADVICE)
+        report.refuse(node, f"the type {node.id}", advice.TYPES.get(node.id, _ADVICE))
         return None
     if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
         return _parametrised(report, node, node.value.id, boundary)
@@ -64,5 +64,6 @@ def _parametrised(
         return Alternative("dict", inside)
     if name == "tuple" and not boundary:
         return Alternative("tuple")
-    report.refuse(node, "this annotation", "write list[T] or dict[str, T]")
+    instead = advice.TYPES.get(name, "write list[T] or dict[str, T]")
+    report.refuse(node, f"the type {name}[...]", instead)
     return None

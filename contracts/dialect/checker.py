@@ -146,7 +146,17 @@ class BodyChecker:
         elif isinstance(node, ast.Name):
             check_identifier(self.report, node, node.id)
         else:
-            self.report.refuse(node, "assigning to this", "assign to a name or an item")
+            self.not_a_target(node)
+
+    def not_a_target(self, node: ast.expr) -> None:
+        what, instead = "assigning to this", "assign to a name or an item"
+        if isinstance(node, ast.Attribute):
+            what, instead = f"the attribute `{node.attr}`", f'write entries["{node.attr}"] = ...'
+        elif isinstance(node, ast.Starred):
+            what, instead = "`*` in an assignment", "name each item, or take a slice: items[1:]"
+        elif isinstance(node, ast.Subscript):
+            what, instead = "assigning to a slice", "build the list anew: items[:i] + more"
+        self.report.refuse(node, what, instead)
 
     def loop_target(self, node: ast.expr) -> None:
         """What a loop assigns to: names only."""
@@ -172,7 +182,7 @@ class BodyChecker:
             self.expression(node)
 
     def refuse_kind(self, node: ast.stmt | ast.expr) -> None:
-        what, instead = advice.NODES.get(type(node), (f"`{type(node).__name__}`", ""))
+        what, instead = advice.about(node) or (f"`{type(node).__name__}`", "")
         self.report.refuse(node, what, instead)
 
     def constant(self, node: ast.Constant) -> None:
@@ -190,7 +200,7 @@ class BodyChecker:
         if name in self.module.functions or name in HOST_FUNCTIONS or name in BUILTINS:
             self.report.refuse(node, f"the function `{name}` as a value", f"call it: {name}(...)")
         else:
-            self.report.refuse(node, f"the unknown name `{name}`")
+            self.report.refuse(node, f"the unknown name `{name}`", unknown=name)
 
     def operator(self, node: ast.expr | ast.stmt, kind: ast.operator | ast.cmpop) -> None:
         if type(kind) not in BINARY and type(kind) not in COMPARISONS:
@@ -288,8 +298,8 @@ class BodyChecker:
     def method(self, node: ast.Call, name: str) -> None:
         word = METHODS.get(name)
         if word is None:
-            instead = advice.METHODS.get(name, "values have no such method in the dialect")
-            self.report.refuse(node, f"the method `{name}`", instead)
+            instead = advice.METHODS.get(name, "")
+            self.report.refuse(node, f"the unknown method `{name}`", instead, unknown=name)
         else:
             self.word(node, name, word)
 
@@ -307,9 +317,8 @@ class BodyChecker:
             self.word(node, name, BUILTINS[name])
         else:
             check_identifier(self.report, node, name)
-            self.report.refuse(
-                node, f"the unknown function `{name}`", advice.FUNCTIONS.get(name, "")
-            )
+            instead = advice.FUNCTIONS.get(name, "")
+            self.report.refuse(node, f"the unknown function `{name}`", instead, unknown=name)
 
     def word(self, node: ast.Call, name: str, word: Word) -> None:
         """Arguments of a built-in, a method or a host function."""
@@ -317,7 +326,7 @@ class BodyChecker:
             counts = f"{word.fewest}"
             if word.fewest < word.most:
                 counts += f" to {word.most}"
-            self.report.refuse(node, f"{len(node.args)} arguments", f"`{name}` takes {counts}")
+            self.report.refuse(node, _arguments(node), f"`{name}` takes {counts}")
         for keyword in node.keywords:
             if keyword.arg == "key":
                 self.report.refuse(keyword, "`key=`", "sort a list of tuples (key, value)")
@@ -329,9 +338,8 @@ class BodyChecker:
         names = [parameter.name for parameter in function.parameters]
         given = names[: len(node.args)]
         if len(node.args) > len(names):
-            self.report.refuse(
-                node, f"{len(node.args)} arguments", f"write {function.name}({', '.join(names)})"
-            )
+            instead = f"write {function.name}({', '.join(names)})"
+            self.report.refuse(node, _arguments(node), instead)
         for keyword in node.keywords:
             if keyword.arg is None:
                 continue
@@ -342,6 +350,10 @@ class BodyChecker:
         for name in names[: len(names) - len(defaults)]:
             if name not in given:
                 self.report.refuse(node, f"this call of `{function.name}`", f"pass `{name}`")
+
+
+def _arguments(node: ast.Call) -> str:
+    return "1 argument" if len(node.args) == 1 else f"{len(node.args)} arguments"
 
 
 def _is_none(node: ast.expr) -> bool:

@@ -24,13 +24,15 @@ class Refusal:
     """One thing the compiler does not take.
 
     `line` counts from 1 and `column` from 1, in characters; `what` names what was refused and
-    `instead` what to write in its place ("" if there is nothing).
+    `instead` what to write in its place ("" if there is nothing). `unknown` is a name that stands
+    for nothing, for a linter to find what it may have meant.
     """
 
     line: int
     column: int
     what: str
     instead: str = ""
+    unknown: str = ""
 
     def __str__(self) -> str:
         advice = f"; {self.instead}" if self.instead else ""

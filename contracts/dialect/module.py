@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-from contracts.dialect import limits
+from contracts.dialect import advice, limits
 from contracts.dialect.abi import NO_DEFAULT, Method, Parameter, ValueType
 from contracts.dialect.annotations import read_annotation
 from contracts.dialect.constants import Evaluator, NotConstant
@@ -74,12 +74,7 @@ def read_module(report: Report, tree: ast.Module) -> Module:
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             _read_constant(report, module, node)
         elif not (number == 0 and _is_docstring(node)):
-            what = "this outside a function"
-            instead = "a module holds constants and functions"
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                what, instead = "an import", "what a contract may use is there already"
-            elif isinstance(node, ast.ClassDef):
-                what, instead = "a class", "keep records in dicts"
+            what, instead = advice.about(node) or ("this outside a function", advice.MODULE)
             report.refuse(node, what, instead)
     if len(module.functions) > limits.FUNCTIONS_MAX:
         node = tree.body[-1]
@@ -134,9 +129,13 @@ def _read_function(report: Report, module: Module, node: ast.FunctionDef) -> Fun
     arguments = node.args
     if getattr(node, "type_params", []):
         report.refuse(node, "type parameters")
-    for extra in (arguments.vararg, arguments.kwarg, *arguments.kwonlyargs, *arguments.posonlyargs):
-        if extra is not None:
-            report.refuse(extra, f"the parameter `{extra.arg}`", "parameters are plain")
+    if arguments.vararg is not None:
+        report.refuse(arguments.vararg, f"`*{arguments.vararg.arg}`", "take a list")
+    if arguments.kwarg is not None:
+        report.refuse(arguments.kwarg, f"`**{arguments.kwarg.arg}`", "take a dict")
+    for extra in (*arguments.kwonlyargs, *arguments.posonlyargs):
+        instead = "every parameter may be given by position and by name"
+        report.refuse(extra, f"`*` or `/` around the parameter `{extra.arg}`", instead)
     required = len(arguments.args) - len(arguments.defaults)
     parameters: list[Parameter] = []
     for argument, default in zip(
@@ -148,6 +147,11 @@ def _read_function(report: Report, module: Module, node: ast.FunctionDef) -> Fun
         annotation = read_annotation(report, argument.annotation, boundary=boundary)
         value = NO_DEFAULT if default is None else _read_default(report, module, default)
         parameters.append(Parameter(argument.arg, annotation, value))
+    if node.name == MIGRATE and (boundary or parameters):
+        instead = (
+            "an upgrade runs it once: no mark, no parameters; other functions have other names"
+        )
+        report.refuse(node, "this `migrate`", instead)
     if len(parameters) > limits.PARAMETERS_MAX:
         report.refuse(node, "this many parameters", f"at most {limits.PARAMETERS_MAX}; pass a dict")
     names = {parameter.name for parameter in parameters} | set(bound_names(node.body))
@@ -159,9 +163,6 @@ def _read_default(report: Report, module: Module, node: ast.expr) -> object:
     try:
         value = Evaluator(report, module.constants).value(node)
     except NotConstant:
-    if node.name == MIGRATE and (boundary or parameters):
-        instead = "an upgrade runs it once: no mark, no parameters; other functions have other names"
-        report.refuse(node, "this `migrate`", instead)
         return None
     if type(value) is tuple or isinstance(value, MappingProxyType):
         report.refuse(node, "this default", "write None and choose the value in the function")

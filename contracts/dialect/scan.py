@@ -205,7 +205,11 @@ class _Scanner:
         while not text.startswith(mark, self.at):
             character = text[self.at : self.at + 1]
             if not character or (character == "\n" and len(mark) == 1):
-                self.refuse(start, "a string that is not closed")
+                self.refuse(
+                    start,
+                    "a string that is not closed",
+                    "close it on its line, or use three quotes",
+                )
                 raise _Stop
             if character == "\\":
                 if "r" not in kind:
@@ -252,7 +256,10 @@ class _Scanner:
                 break
             problem = self.field_problem(character, quote)
             if problem is not None:
-                self.refuse(self.at, problem, "assign the value to a variable first")
+                instead = "assign the value to a variable first"
+                if character == quote:
+                    instead = "write the other kind of quote inside"
+                self.refuse(self.at, problem, instead)
                 raise _Stop
             if character in "\"'":
                 self.field_string(character)
