@@ -140,6 +140,8 @@ HOST: Final[Mapping[str, int]] = {
     "sha256": 20,
     "uscc_valid": 15,
     "mod_37_36_valid": 15,
+    "licence_id_valid": 15,
+    "date_valid": 15,
     "date": 15,
     "require": 4,
 }

@@ -57,6 +57,8 @@ _TABLE = (
     HostFunction("sha256", (Parameter("data", _TEXT_OR_BYTES),)),
     HostFunction("uscc_valid", (Parameter("text", _STR),)),
     HostFunction("mod_37_36_valid", (Parameter("text", _STR),)),
+    HostFunction("licence_id_valid", (Parameter("text", _STR),)),
+    HostFunction("date_valid", (Parameter("text", _STR),)),
     HostFunction("date", (Parameter("ms", _INT),)),
     HostFunction("require", (Parameter("condition", ANY), Parameter("code", _STR))),
 )

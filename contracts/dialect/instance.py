@@ -25,7 +25,7 @@ from contracts.dialect.errors import (
     UnknownMethod,
     contract_error,
 )
-from contracts.dialect.gas import VALUE_NODE, Cell, Meter, charge
+from contracts.dialect.gas import SHORT, VALUE_NODE, Cell, Meter, charge
 from contracts.dialect.guards import GUARDS
 from contracts.dialect.guards.values import export
 from contracts.dialect.host import HOST_FUNCTIONS, HostFunction
@@ -135,7 +135,7 @@ def _reader(expected: ValueType) -> Reader:
     def text(cell: Cell, value: Any) -> Any:
         if type(value) is not str:
             raise ContractError("TYPE")
-        return value if len(value) < 64 else export(cell, value)
+        return value if len(value) < SHORT else export(cell, value)
 
     def checked(cell: Cell, value: Any) -> Any:
         copy = export(cell, value)
@@ -143,10 +143,14 @@ def _reader(expected: ValueType) -> Reader:
             raise ContractError("TYPE")
         return copy
 
+    def nothing(cell: Cell, value: Any) -> None:
+        if value is not None:
+            raise ContractError("TYPE")
+
     plain = expected.plain
     if expected == ANY:
         return export
-    return text if str(expected) == "str" else checked
+    return {"str": text, "None": nothing}.get(str(expected), checked)
 
 
 _HOST_READERS: Final[Mapping[str, Sequence[Reader]]] = {
@@ -158,10 +162,11 @@ _HOST_READERS: Final[Mapping[str, Sequence[Reader]]] = {
 def _wrap(signature: HostFunction, function: Callable[..., Any], cell: Cell) -> Callable[..., Any]:
     """The host function as a contract sees it: arguments checked and copied, faults told apart.
 
-    Those of one argument and of none are spelled out, since nearly every call is one of them.
+    Those of two arguments and fewer are spelled out, since nearly every call is one of them.
     """
     name, parameters = signature.name, signature.parameters
     readers = _HOST_READERS[name]
+    first, second = (*readers, export, export)[:2]
 
     def nullary() -> Any:
         try:
@@ -170,9 +175,16 @@ def _wrap(signature: HostFunction, function: Callable[..., Any], cell: Cell) -> 
             raise HostFault(name) from error
 
     def unary(argument: Any) -> Any:
-        value = readers[0](cell, argument)
+        value = first(cell, argument)
         try:
             return function(value)
+        except INTERPRETER_ERRORS as error:
+            raise HostFault(name) from error
+
+    def binary(argument: Any, other: Any) -> Any:
+        value, another = first(cell, argument), second(cell, other)
+        try:
+            return function(value, another)
         except INTERPRETER_ERRORS as error:
             raise HostFault(name) from error
 
@@ -184,6 +196,7 @@ def _wrap(signature: HostFunction, function: Callable[..., Any], cell: Cell) -> 
         except INTERPRETER_ERRORS as error:
             raise HostFault(name) from error
 
-    if not parameters:
-        return nullary
-    return unary if len(parameters) == 1 else general
+    if signature.arity[0] < len(parameters):
+        return general
+    wrapped: tuple[Callable[..., Any], ...] = (nullary, unary, binary)
+    return wrapped[len(parameters)] if len(parameters) < len(wrapped) else general

@@ -29,7 +29,7 @@ from contracts.dialect import gas, syntax
 from contracts.dialect.abi import NO_DEFAULT
 from contracts.dialect.guards import BINARY, COMPARISONS
 from contracts.dialect.host import HOST_FUNCTIONS
-from contracts.dialect.limits import KEY_INTEGER_MAX
+from contracts.dialect.limits import CODE_CHARACTERS_MAX, KEY_INTEGER_MAX
 from contracts.dialect.module import Function, Module
 from contracts.dialect.scopes import Comprehension, free_names, targets
 from contracts.dialect.syntax import guard, is_small, load
@@ -135,6 +135,14 @@ class _Lowering:
                 return [ast.Return(None if value is None else self.expression(value))]
             case ast.Expr(value=ast.Constant()):
                 return [ast.Pass()]
+            case ast.Expr(
+                value=ast.Call(
+                    func=ast.Name("require"),
+                    args=[test, ast.Constant(value=str(code))],
+                    keywords=[],
+                )
+            ) if 1 <= len(code) <= CODE_CHARACTERS_MAX:
+                return [self.requirement(test, code)]
             case ast.Expr(value=value):
                 return [ast.Expr(self.expression(value))]
             case ast.Assign():
@@ -163,6 +171,12 @@ class _Lowering:
             case _:
                 return [ast.Pass()]
 
+    def requirement(self, test: ast.expr, code: str) -> ast.If:
+        """`require(test, "CODE")`, what contracts do most: no call unless it fails."""
+        self.cost += gas.HOST["require"]
+        failed = ast.UnaryOp(ast.Not(), self.expression(test))
+        return ast.If(failed, [ast.Expr(syntax.call("_revert", [ast.Constant(code)]))], [])
+
     def while_loop(self, node: ast.While) -> ast.While:
         before = self.cost
         test = self.expression(node.test)
@@ -171,6 +185,7 @@ class _Lowering:
 
     def for_loop(self, target: ast.expr, items: ast.expr, body: Iterable[ast.stmt]) -> ast.For:
         names = sum(isinstance(part, ast.Name) for part in ast.walk(target))
+        self.pay(gas.LOWERED * names)
         self.cost += gas.ITERATE
         turn = gas.ITERATE + gas.NODE * names
         return ast.For(self.names_target(target), items, self.block(body, turn), [])
@@ -185,7 +200,6 @@ class _Lowering:
     def assignment(self, nodes: Sequence[ast.expr], value: ast.expr) -> list[ast.stmt]:
         """`a = b = value`, where each target may be a name, an item, or several."""
         if len(nodes) == 1:
-        self.pay(gas.LOWERED * names)
             return self.assign_target(nodes[0], value)
         name = self.temporary()
         lowered: list[ast.stmt] = [syntax.assign(name, value)]
@@ -194,6 +208,7 @@ class _Lowering:
         return lowered
 
     def assign_target(self, node: ast.expr, value: ast.expr) -> list[ast.stmt]:
+        self.pay(gas.LOWERED)
         self.cost += gas.NODE
         if isinstance(node, ast.Subscript):
             # Python computes the value before the container and the key.
@@ -208,7 +223,7 @@ class _Lowering:
 
     def unpack_target(self, node: ast.expr, later: list[ast.stmt]) -> ast.expr:
         """The target of an unpacking; items are stored `later`, from temporaries."""
-        self.pay(gas.LOWERED)
+        self.pay(2 * gas.LOWERED)
         self.cost += gas.NODE
         if isinstance(node, ast.Tuple | ast.List):
             items = [self.unpack_target(item, later) for item in node.elts]
@@ -223,7 +238,6 @@ class _Lowering:
         self.cost += gas.SUBSCRIPT
         container, key = self.expression(node.value), self.expression(node.slice)
         return guard("_set_item", container, key, value)
-        self.pay(2 * gas.LOWERED)
 
     def augmented(self, node: ast.AugAssign) -> list[ast.stmt]:
         self.cost += gas.OPERATOR
@@ -233,6 +247,7 @@ class _Lowering:
             left = load(node.target.id)
             return [syntax.assign(left.id, guard(name, left, self.expression(node.value)))]
         assert isinstance(node.target, ast.Subscript)
+        self.pay(5 * gas.LOWERED)
         self.cost += 2 * gas.SUBSCRIPT
         container, key = self.temporary(), self.temporary()
         item = guard("_get_item", load(container), load(key))
@@ -247,7 +262,6 @@ class _Lowering:
                     guard(name, item, self.expression(node.value)),
                 )
             ),
-        self.pay(5 * gas.LOWERED)
         ]
 
     def delete(self, target: ast.expr) -> ast.expr:
@@ -259,6 +273,7 @@ class _Lowering:
     # Expressions
 
     def expression(self, node: ast.expr) -> ast.expr:
+        self.pay(gas.LOWERED)
         self.cost += gas.NODE
         return ast.copy_location(_EXPRESSIONS[type(node)](self, node), node)
 
@@ -273,7 +288,6 @@ class _Lowering:
             value = self.module.constants[node.id]
             if not isinstance(value, tuple | MappingProxyType):
                 return ast.Constant(value)
-        self.pay(gas.LOWERED)
         return load(node.id)
 
     def binary(self, node: ast.BinOp) -> ast.expr:
@@ -299,6 +313,7 @@ class _Lowering:
 
     def compare(self, node: ast.Compare) -> ast.expr:
         """A chain `a < b < c` becomes `a < (t := b) and t < c`."""
+        self.pay(gas.LOWERED * len(node.ops))
         left = self.expression(node.left)
         parts: list[ast.expr] = []
         for number, (kind, right_node) in enumerate(zip(node.ops, node.comparators, strict=True)):
@@ -313,7 +328,6 @@ class _Lowering:
     def comparison(self, left: ast.expr, kind: ast.cmpop, right: ast.expr) -> ast.expr:
         if isinstance(kind, ast.In | ast.NotIn):
             native = self.is_small_group(right)
-        self.pay(gas.LOWERED * len(node.ops))
         else:
             native = isinstance(kind, ast.Is | ast.IsNot) or is_small(left) or is_small(right)
         if native:
@@ -416,8 +430,10 @@ class _Lowering:
     # Comprehensions
 
     def comprehension(self, node: Comprehension) -> ast.expr:
+        self.pay(gas.LOWERED_COMPREHENSION)
         items = self.expression(node.generators[0].iter)
         captured = [name for name in free_names(node) if name in self.names]
+        self.pay(gas.LOWERED * len(captured))
         self.cost += gas.CALL + gas.NODE * len(captured)
         names = frozenset(captured) | targets(node)
         body = _Lowering(self.module, names, self.helpers, self.pay).comprehension_body(node)
@@ -430,10 +446,8 @@ class _Lowering:
         """The loops and tests it stands for, lowered like written ones."""
         statements: list[ast.stmt] = [_Collect(node)]
         for number, generator in reversed(list(enumerate(node.generators))):
-        self.pay(gas.LOWERED_COMPREHENSION)
             for test in reversed(generator.ifs):
                 statements = [ast.If(test, statements, [])]
-        self.pay(gas.LOWERED * len(captured))
             items = generator.iter if number else load("_items")
             statements = [ast.For(generator.target, items, statements, [])]
         empty = ast.Dict([], []) if isinstance(node, ast.DictComp) else ast.List([], ast.Load())
@@ -444,6 +458,7 @@ class _Lowering:
         ]
 
     def collect(self, node: Comprehension) -> ast.expr:
+        self.pay(gas.LOWERED)
         self.cost += gas.COLLECT
         if isinstance(node, ast.DictComp):
             key, value = self.expression(node.key), self.expression(node.value)
@@ -458,7 +473,6 @@ def _is_plain_key(node: ast.expr) -> bool:
     if type(node.value) is int:
         return abs(node.value) <= KEY_INTEGER_MAX
     return type(node.value) is str
-        self.pay(gas.LOWERED)
 
 
 _EXPRESSIONS: Final[dict[type[ast.expr], Callable[[_Lowering, Any], ast.expr]]] = {

@@ -33,7 +33,6 @@ Codes of `require`:
 INDEX = ("list", "subject", "issuer", "grade", "status")
 
 REASON_MAX = 200
-SHORT_MONTHS = ("04", "06", "09", "11")
 
 
 @call
@@ -119,22 +118,3 @@ def list_valid(name: str) -> bool:
 
 def digest_valid(text: str) -> bool:
     return len(text) == 64 and text.strip("0123456789abcdef") == ""
-
-
-def date_valid(text: str) -> bool:
-    """Whether `text` is a day of the Gregorian calendar as YYYY-MM-DD."""
-    if len(text) != 10 or text[4] != "-" or text[7] != "-":
-        return False
-    year = text[:4]
-    month = text[5:7]
-    day = text[8:]
-    if not (year + month + day).isdigit() or year == "0000":
-        return False
-    if month < "01" or month > "12" or day < "01" or day > "31":
-        return False
-    if day <= "28":
-        return True
-    if month == "02":
-        number = int(year)
-        return day == "29" and number % 4 == 0 and (number % 100 != 0 or number % 400 == 0)
-    return day <= "30" or month not in SHORT_MONTHS

@@ -32,16 +32,14 @@ Codes of `require`:
 
 INDEX = ("type", "holder", "issuer", "status", "expires")
 
-ROOT = "1.2.156.3005.2."
 REASON_MAX = 200
-SHORT_MONTHS = ("04", "06", "09", "11")
 
 
 @call
 def issue(id: str, type: str, holder: str, issued: str, expires: str) -> None:
     require(len(signers()) == 1, "ONE_SIGNER")
     require(has_role("issuer:" + type), "NOT_ISSUER")
-    require(identifier_valid(id), "BAD_ID")
+    require(licence_id_valid(id), "BAD_ID")
     require(uscc_valid(holder), "BAD_USCC")
     require(date_valid(issued) and date_valid(expires), "BAD_DATE")
     require(issued <= expires, "BAD_PERIOD")
@@ -125,32 +123,3 @@ def change(id: str, licence: dict, status: str, reason: str) -> None:
     licence["reason"] = reason
     put("licence/" + id, licence)
     emit(status, {"id": id, "reason": reason})
-
-
-def identifier_valid(id: str) -> bool:
-    """Fields of 21, 18, 11, 3 and 1 symbols after the root, with dots between."""
-    if len(id) != 73 or not id.startswith(ROOT):
-        return False
-    if id[36] != "." or id[55] != "." or id[67] != "." or id[71] != ".":
-        return False
-    symbols = id[15:].replace(".", "")
-    return len(symbols) == 54 and mod_37_36_valid(symbols)
-
-
-def date_valid(text: str) -> bool:
-    """Whether `text` is a day of the Gregorian calendar as YYYY-MM-DD."""
-    if len(text) != 10 or text[4] != "-" or text[7] != "-":
-        return False
-    year = text[:4]
-    month = text[5:7]
-    day = text[8:]
-    if not (year + month + day).isdigit() or year == "0000":
-        return False
-    if month < "01" or month > "12" or day < "01" or day > "31":
-        return False
-    if day <= "28":
-        return True
-    if month == "02":
-        number = int(year)
-        return day == "29" and number % 4 == 0 and (number % 100 != 0 or number % 400 == 0)
-    return day <= "30" or month not in SHORT_MONTHS

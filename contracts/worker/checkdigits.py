@@ -1,4 +1,4 @@
-"""Pure helpers that contracts call: check digits of Chinese identifiers, and dates.
+"""Pure helpers that contracts call: Chinese identifiers with their check digits, and dates.
 
 Native because a check digit written in the dialect costs thousands of gas. Each is total: any
 string has an answer. They are versioned with the contract API: a change of any verdict is a new
@@ -9,7 +9,9 @@ Left out: registration. A right check digit says nothing about whether the code 
 
 from __future__ import annotations
 
-from typing import Final
+from functools import reduce
+from operator import getitem
+from typing import Any, Final
 
 # GB 32100-2015 §5.3: digits and capitals without I, O, S, V, Z.
 _USCC_SYMBOLS: Final = "0123456789ABCDEFGHJKLMNPQRTUWXY"
@@ -20,15 +22,29 @@ _USCC_TERMS: Final = tuple(
     for weight in (*(pow(3, i, 31) for i in range(_USCC_SIZE - 1)), 1)
 )
 
-# ISO/IEC 7064 §9, modulus pair 37, 36: what the running product becomes after each symbol.
+# ISO/IEC 7064 §9, modulus pair 37, 36: for each running product, what follows each symbol. It is
+# an automaton whose states are their own tables.
 _HYBRID_SYMBOLS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_HYBRID_STEP: Final = tuple(
-    {
-        symbol: ((product + value) % 36 or 36) * 2 % 37
-        for value, symbol in enumerate(_HYBRID_SYMBOLS)
-    }
-    for product in range(37)
+_Product = dict[str, Any]
+_HYBRID: Final[list[_Product]] = [{} for _ in range(37)]
+for _product, _following in enumerate(_HYBRID):
+    for _value, _symbol in enumerate(_HYBRID_SYMBOLS):
+        _following[_symbol] = _HYBRID[((_product + _value) % 36 or 36) * 2 % 37]
+_HYBRID_START: Final = _HYBRID[36]
+# After a right check symbol the sum is 1 mod 36, hence the doubled product 2.
+_HYBRID_RIGHT: Final = _HYBRID[2]
+
+# GB/T 36904: the arc of electronic licences, and where dots part the five fields behind it.
+_LICENCE_ROOT: Final = "1.2.156.3005.2."
+_LICENCE_SIZE: Final = 73
+_LICENCE_DOTS: Final = (36, 55, 67, 71)
+_LICENCE_SYMBOLS: Final = 54
+
+_MONTHS: Final = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_DAYS: Final = frozenset(
+    f"-{month:02d}-{day:02d}" for month, days in enumerate(_MONTHS, 1) for day in range(1, days + 1)
 )
+"""Those of every year."""
 
 DATE_MS_MAX: Final = 253_402_271_999_999
 """End of 9999-12-31 in UTC+8."""
@@ -45,10 +61,8 @@ def uscc_valid(text: str) -> bool:
     """
     if len(text) != _USCC_SIZE:
         return False
-    total = 0
     try:
-        for symbol, terms in zip(text, _USCC_TERMS, strict=True):
-            total += terms[symbol]
+        total = sum(map(getitem, _USCC_TERMS, text))
     except KeyError:
         return False
     region = text[2:8]
@@ -57,14 +71,36 @@ def uscc_valid(text: str) -> bool:
 
 def mod_37_36_valid(text: str) -> bool:
     """True if the last symbol checks the others by ISO 7064 MOD 37,36 (digits and capitals)."""
-    product = 36
     try:
-        for symbol in text:
-            product = _HYBRID_STEP[product][symbol]
+        return len(text) >= 2 and reduce(getitem, text, _HYBRID_START) is _HYBRID_RIGHT
     except KeyError:
         return False
-    # After a right check symbol the sum is 1 mod 36, hence the doubled product 2.
-    return len(text) >= 2 and product == 2
+
+
+def licence_id_valid(text: str) -> bool:
+    """True for an electronic licence's identifier with a right check symbol (GB/T 36904).
+
+    After the root 1.2.156.3005.2 come fields of 21, 18, 11, 3 and 1 symbols with dots between; the
+    last symbol checks all others by ISO 7064 MOD 37,36.
+    """
+    if len(text) != _LICENCE_SIZE or not text.startswith(_LICENCE_ROOT):
+        return False
+    symbols = text[len(_LICENCE_ROOT) :].replace(".", "")
+    if len(symbols) != _LICENCE_SYMBOLS or any(text[at] != "." for at in _LICENCE_DOTS):
+        return False
+    return mod_37_36_valid(symbols)
+
+
+def date_valid(text: str) -> bool:
+    """True for a day of the Gregorian calendar, years 1 to 9999, as `YYYY-MM-DD`."""
+    year, day = text[:4], text[4:]
+    if not (year.isascii() and year.isdigit()) or year == "0000":
+        return False
+    return day in _DAYS or (day == "-02-29" and _is_leap(int(year)))
+
+
+def _is_leap(year: int) -> bool:
+    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
 
 
 def date(ms: int) -> str:

@@ -115,6 +115,8 @@ class Host:
             "sha256": self.sha256,
             "uscc_valid": checkdigits.uscc_valid,
             "mod_37_36_valid": checkdigits.mod_37_36_valid,
+            "licence_id_valid": checkdigits.licence_id_valid,
+            "date_valid": checkdigits.date_valid,
             "date": self.date,
         }
 
@@ -155,7 +157,7 @@ class Host:
         )
 
     def emit(self, name: str, data: dict[str, object]) -> None:
-        if not 0 < _byte_count(name) <= EVENT_NAME_BYTES_MAX:
+        if not 0 < len(_utf8(name)) <= EVENT_NAME_BYTES_MAX:
             raise LimitExceeded("EVENT_NAME")
         size = len(_encoded(data, EVENT_BYTES_MAX, "EVENT_SIZE"))
         self._meter.charge(size >> WRITTEN_SHIFT)
@@ -201,12 +203,8 @@ class Host:
 
 
 def _check_key(key: str) -> None:
-    if not 0 < _byte_count(key) <= KEY_BYTES_MAX:
+    if not 0 < (len(key) if key.isascii() else len(_utf8(key))) <= KEY_BYTES_MAX:
         raise LimitExceeded("KEY_SIZE")
-
-
-def _byte_count(text: str) -> int:
-    return len(text) if text.isascii() else len(_utf8(text))
 
 
 def _utf8(text: str) -> bytes:

@@ -43,9 +43,12 @@ class LayeredState:
 
     def get(self, contract: str, key: str) -> bytes | None:
         name = (contract, key)
-        for layer in (self._call, self._transaction, self.block):
-            if name in layer:
-                return layer[name]
+        if name in self._call:
+            return self._call[name]
+        if name in self._transaction:
+            return self._transaction[name]
+        if name in self.block:
+            return self.block[name]
         return self._committed.get(contract, key)
 
     def put(self, contract: str, key: str, data: bytes | None) -> None:

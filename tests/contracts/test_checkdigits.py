@@ -1,5 +1,6 @@
 """Check digits against python-stdnum, dates against `datetime`, real forms in the sample."""
 
+import datetime as dt
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -8,7 +9,14 @@ from hypothesis import strategies as st
 from stdnum.cn import uscc
 from stdnum.iso7064 import mod_37_36
 
-from contracts.worker.checkdigits import DATE_MS_MAX, date, mod_37_36_valid, uscc_valid
+from contracts.worker.checkdigits import (
+    DATE_MS_MAX,
+    date,
+    date_valid,
+    licence_id_valid,
+    mod_37_36_valid,
+    uscc_valid,
+)
 from devnet import sample
 
 USCC_SYMBOLS = "0123456789ABCDEFGHJKLMNPQRTUWXY"
@@ -91,3 +99,35 @@ def test_date_at_its_bounds() -> None:
     for ms in (-8 * 3_600_000 - 1, DATE_MS_MAX + 1):
         with pytest.raises(ValueError, match="1970 to 9999"):
             date(ms)
+
+
+def test_a_licence_identifier_has_its_form_and_its_check_symbol() -> None:
+    whole = sample.licences()[0].id
+    assert all(licence_id_valid(licence.id) for licence in sample.licences())
+    for at, right in enumerate(whole):
+        for wrong in "0A.a":
+            changed = whole[:at] + wrong + whole[at + 1 :]
+            assert licence_id_valid(changed) == (wrong == right)
+        assert not licence_id_valid(whole[:at] + whole[at + 1 :])
+    assert not licence_id_valid(whole[:35] + "." + whole[35] + whole[37:])
+    assert not licence_id_valid("")
+
+
+@given(st.dates())
+def test_every_day_is_valid(day: dt.date) -> None:
+    assert date_valid(day.isoformat())
+
+
+@given(st.from_regex(r"[0-9]{4}-[0-3][0-9]-[0-3][0-9]", fullmatch=True) | st.text(max_size=12))
+def test_a_date_is_valid_as_in_python(text: str) -> None:
+    try:
+        expected = dt.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        expected = False
+    assert date_valid(text) == expected
+
+
+@pytest.mark.parametrize("text", ["２０２３-01-01", "+123-01-01", "0000-01-01", "1900-02-29", ""])
+def test_what_is_no_date(text: str) -> None:
+    assert not date_valid(text)
+    assert date_valid("2000-02-29")

@@ -51,6 +51,11 @@ def require(cell: Cell, condition: Any, code: Any) -> None:
         raise Reverted(code)
 
 
+def revert(code: str) -> None:
+    """What compiled code calls when the condition of `require` failed, with a literal code."""
+    raise Reverted(code)
+
+
 def _named(*guards: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
     return {"_" + guard.__name__: guard for guard in guards}
 
@@ -58,6 +63,7 @@ def _named(*guards: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
 GUARDS: Final[Mapping[str, Callable[..., Any]]] = {
     "_exhausted": exhausted,
     "_require": require,
+    "_revert": revert,
     **_named(
         operators.add,
         operators.in_place_add,

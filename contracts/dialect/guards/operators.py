@@ -35,7 +35,7 @@ def check_integers(left: Any, right: Any) -> None:
 
 def allocate_text(cell: Cell, size: int) -> None:
     """Pay for a new string or bytes of `size` characters. Raises LimitExceeded STRING."""
-    if size >= 64:
+    if size >= gas.SHORT:
         if size > limits.STRING_MAX:
             raise LimitExceeded("STRING")
         charge(cell, size >> gas.CHARACTERS_SHIFT)
@@ -51,6 +51,11 @@ def allocate_list(cell: Cell, size: int) -> None:
 def add(cell: Cell, left: Any, right: Any) -> Any:
     """`left + right`: integers, strings, bytes, lists, tuples."""
     kind = type(left)
+    if kind is str and type(right) is str:
+        size = len(left) + len(right)
+        if size >= gas.SHORT:
+            allocate_text(cell, size)
+        return left + right
     if kind is int or kind is bool:
         check_integers(left, right)
         total = left + right
@@ -59,7 +64,7 @@ def add(cell: Cell, left: Any, right: Any) -> Any:
         raise LimitExceeded("INTEGER")
     if type(right) is not kind:
         raise TypeError
-    if kind is str or kind is bytes:
+    if kind is bytes:
         allocate_text(cell, len(left) + len(right))
     elif kind is list or kind is tuple:
         allocate_list(cell, len(left) + len(right))
@@ -176,8 +181,10 @@ def invert(cell: Cell, value: Any) -> int:
 
 def equals(cell: Cell, left: Any, right: Any) -> bool:
     """`left == right`, paid by size."""
-    if type(left) is int:
-        return bool(left == right)
+    kind = type(left)
+    if kind is int or (kind is str and len(left) < gas.SHORT):
+        same: bool = left == right
+        return same
     return equal(cell, left, right)
 
 
@@ -192,7 +199,7 @@ def _order(cell: Cell, left: Any, right: Any) -> None:
     if kind is int:
         return
     if kind is str or kind is bytes:
-        if type(right) is kind:
+        if len(left) >= gas.SHORT and type(right) is kind:
             charge(cell, min(len(left), len(right)) >> gas.COMPARED_SHIFT)
     elif kind is list or kind is tuple:
         charge(cell, min(measure(cell, left), measure(cell, right)))
@@ -201,25 +208,29 @@ def _order(cell: Cell, left: Any, right: Any) -> None:
 def less(cell: Cell, left: Any, right: Any) -> bool:
     """`left < right`; a TypeError for what has no order."""
     _order(cell, left, right)
-    return bool(left < right)
+    ordered: bool = left < right
+    return ordered
 
 
 def less_or_equal(cell: Cell, left: Any, right: Any) -> bool:
     """`left <= right`."""
     _order(cell, left, right)
-    return bool(left <= right)
+    ordered: bool = left <= right
+    return ordered
 
 
 def greater(cell: Cell, left: Any, right: Any) -> bool:
     """`left > right`."""
     _order(cell, left, right)
-    return bool(left > right)
+    ordered: bool = left > right
+    return ordered
 
 
 def greater_or_equal(cell: Cell, left: Any, right: Any) -> bool:
     """`left >= right`."""
     _order(cell, left, right)
-    return bool(left >= right)
+    ordered: bool = left >= right
+    return ordered
 
 
 def search(cell: Cell, text: Any, part: Any) -> None:
@@ -278,7 +289,7 @@ def contains_not(cell: Cell, value: Any, container: Any) -> bool:
 def check_key(cell: Cell, key: Any) -> Any:
     """A key of a dict: a string, or an integer of 64 bits. Pays for hashing; returns it."""
     if type(key) is str:
-        if len(key) >= 64:
+        if len(key) >= gas.SHORT:
             charge(cell, len(key) >> gas.COMPARED_SHIFT)
         return key
     if type(key) is int:

@@ -55,6 +55,8 @@ def _export_text(cell: Cell, text: str) -> str:
 class _Export:
     """One export of a container, with its count of nodes and of characters in long strings."""
 
+    __slots__ = ("cell", "characters", "nodes")
+
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
         self.nodes = 0
@@ -108,7 +110,7 @@ class _Export:
         for key in value:
             if type(key) is not str:
                 raise TypeError
-            if len(key) >= gas.SHORT:
+            if len(key) >= gas.SHORT:  # before sorting, which compares
                 self.long_text(key)
         result = {}
         for key in sorted(value):
@@ -138,7 +140,7 @@ def equal(cell: Cell, left: Any, right: Any, depth: int = limits.VALUE_DEPTH_MAX
     """`left == right` as Python has it, paid node by node. Raises LimitExceeded DEPTH."""
     kind = type(left)
     if kind is str or kind is bytes:
-        if type(right) is kind and len(left) == len(right) >= 64:
+        if type(right) is kind and len(left) == len(right) >= gas.SHORT:
             charge(cell, len(left) >> gas.COMPARED_SHIFT)
         return bool(left == right)
     if kind is list or kind is tuple:
@@ -163,7 +165,7 @@ def _equal_dicts(cell: Cell, left: Any, right: Any, depth: int) -> bool:
     if depth == 0:
         raise LimitExceeded("DEPTH")
     for key, mine in left.items():
-        if type(key) is str and len(key) >= 64:
+        if type(key) is str and len(key) >= gas.SHORT:
             charge(cell, len(key) >> gas.COMPARED_SHIFT)
         if key not in right or not equal(cell, mine, right[key], depth - 1):
             return False
