@@ -4,6 +4,10 @@ The bytes were decoded strictly already; here every field is checked for type an
 becomes part of a receipt. A block's outcomes come as tables by column (`contracts.worker.wire`), so
 most checks look at a column as a whole, and at its items one by one only to name the wrong one.
 
+The name spaces of the platform are closed to every contract. Only a call of the platform's own
+contract writes there, and only what it was asked about: the entry and history of the contract it
+names, and the source it brings.
+
 What cannot be checked is whether the contract's code really said so: that takes executing it, and
 the quorum of header signatures compares who did.
 """
@@ -13,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
-from contracts.deployment_layout import RESERVED
+from contracts import deployment_layout
 from contracts.worker import host
 from ledger import canonical, fields
 from ledger.errors import FieldError
@@ -36,6 +40,7 @@ def transactions(value: canonical.Value, asked: Sequence[Transaction]) -> list[T
     calls = _calls(tables[1], sum(len(each.calls) for each in asked))
     events = _events(tables[2], _total(event_counts, "outcome.events"))
     writes = _writes(tables[3], _total(write_counts, "outcome.writes"))
+    deploying = any(contract == deployment_layout.CONTRACT for (contract, _), _ in writes)
     outcomes = []
     call = event = write = 0
     for number, each in enumerate(asked):
@@ -51,6 +56,8 @@ def transactions(value: canonical.Value, asked: Sequence[Transaction]) -> list[T
             dict(writes[first_write:write]),
         )
         _check_bounds(outcome, each)
+        if deploying:
+            _check_deployments(outcome, each)
         outcomes.append(outcome)
     return outcomes
 
@@ -78,6 +85,27 @@ def _check_bounds(outcome: TransactionOutcome, asked: Transaction) -> None:
             fields.natural(event.call_index, "event.call_index", len(asked.calls) - 1)
 
 
+def _check_deployments(outcome: TransactionOutcome, asked: Transaction) -> None:
+    """Writes to the platform's name space: what the transaction's calls of it may write."""
+    keys = {deployment_layout.TOTAL_KEY}
+    prefixes: tuple[str, ...] = ()
+    sources: dict[str, bytes] = {}
+    for call, done in zip(asked.calls, outcome.calls, strict=True):
+        if call.contract == deployment_layout.CONTRACT and done.status == "ok":
+            name, source = deployment_layout.subject(call.args)
+            keys.add(name)
+            prefixes += (deployment_layout.history_prefix(name),)
+            if source is not None:
+                key = deployment_layout.source_key(deployment_layout.source_hash(source))
+                sources[key] = canonical.encode(source)
+    for (contract, key), data in outcome.writes.items():
+        if contract != deployment_layout.CONTRACT:
+            continue
+        fits = data == sources[key] if key in sources else key in keys or key.startswith(prefixes)
+        if data is None or not fits or not prefixes:
+            raise FieldError("write.key", "what the platform's contract was asked about", key)
+
+
 def _calls(value: object, count: int) -> tuple[CallOutcome, ...]:
     status, code, gas, result = _table(value, "call", 4, count)
     _check_ends(status, code, gas, "call")
@@ -95,8 +123,8 @@ def _events(value: object, count: int) -> tuple[Event, ...]:
 def _writes(value: object, count: int) -> list[tuple[tuple[str, str], bytes | None]]:
     contract, key, data = _table(value, "write", 3, count)
     _check_texts(contract, "write.contract", fields.NAME_SIZE_MAX)
-    for reserved in RESERVED:
-        if reserved in contract:
+    for reserved in deployment_layout.RESERVED:
+        if reserved in contract and reserved != deployment_layout.CONTRACT:
             raise FieldError("write.contract", "a contract's own name space", reserved)
     _check_texts(key, "write.key", host.KEY_BYTES_MAX)
     if not _kinds(data) <= _BYTES or max(map(len, filter(None, data)), default=0) > (

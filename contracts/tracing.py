@@ -147,15 +147,26 @@ class _TracedExecutor(Executor):
     def _host(self, contract: str) -> Host:
         return _TracedHost(contract, self, self._tracer)
 
-    def statements(self, contract: str) -> dict[int, int]:
-        """The first line of the statement on each line of `contract`."""
-        if contract not in self._statements:
-            found = deployment_layout.in_force(self._deployment, contract, self.scope.height)
-            assert found is not None, "its code runs"
-            source = str(self._deployment(deployment_layout.source_key(found.source_hash)))
-            self._sources[contract] = source
-            self._statements[contract] = statement_lines(source)
-        return self._statements[contract]
+    def _instance(self, contract: str, source_hash: bytes) -> tuple[Instance, Host]:
+        instance, host = super()._instance(contract, source_hash)
+        for code in instance.compiled.code.co_consts:
+            if isinstance(code, CodeType):
+                self._functions[id(code)] = (code, source_hash)
+        return instance, host
+
+    def source_of(self, code: CodeType) -> str:
+        """The hash, in hex, of the source that a function was compiled from."""
+        _, source_hash = self._functions[id(code)]
+        name = source_hash.hex()
+        if name not in self._sources:
+            key = deployment_layout.source_key(source_hash)
+            self._sources[name] = source = str(self.deployment(key))
+            self._statements[name] = statement_lines(source)
+        return name
+
+    def statement(self, source: str, line: int) -> int:
+        """The first line of the statement on `line`."""
+        return self._statements[source].get(line, line)
 
     @property
     def used(self) -> int:

@@ -26,17 +26,20 @@ from contracts.dialect import (
     Instance,
     LimitExceeded,
     Meter,
+    Reverted,
     UnknownMethod,
     Verdict,
     compile_source,
     instantiate,
 )
 from contracts.worker.host import Host, Scope
+from contracts.worker.platform import Platform, Rejected
 from contracts.worker.state import Committed, LayeredState, Writes
 from ledger import canonical
 
 CALL_GAS_MAX: Final = 300_000
-"""About 70 ms at the worst price per gas."""
+"""About 70 ms at the worst price per gas. The platform's own contract may use all that its
+transaction has: the longest source costs more to compile than one call may."""
 
 CALL_GAS: Final = 50
 """What any call costs before its code runs: finding the contract, binding arguments, a receipt."""
@@ -99,14 +102,6 @@ class TransactionRow(NamedTuple):
     writes: Writes
 
 
-class Rejected(Exception):
-    """The platform refuses a call before any of its code runs."""
-
-    def __init__(self, code: str) -> None:
-        self.code = code
-        super().__init__(code)
-
-
 class Executor:
     """Runs blocks and views over `committed` state. Instances of contracts outlive a run; the
     state they see does not. After an exception other than `Rejected` the executor is spent."""
@@ -118,6 +113,7 @@ class Executor:
         self._compiled: dict[bytes, Compiled | None] = {}
         self._values: dict[bytes, object] = {}
         self._active: list[str] = []
+        self._platform = Platform(self, self._meter)
         self.scope = Scope(LayeredState(committed), 0, 0)
 
     def run(
@@ -166,7 +162,7 @@ class Executor:
         events: list[EventRow] = []
         for index, call in enumerate(transaction.calls):
             left += share
-            row = self._call(call, min(CALL_GAS_MAX, left))
+            row = self._call(call, left)
             left -= row.gas
             rows.append(row)
             state.end_call(keep=row.status == "ok")
@@ -184,7 +180,7 @@ class Executor:
         rows: list[CallRow] = []
         events: list[EventRow] = []
         for index, call in enumerate(transaction.calls):
-            row = self._call(call, min(CALL_GAS_MAX, left))
+            row = self._call(call, left)
             left -= row.gas
             rows.append(row)
             state.end_call(keep=row.status == "ok")
@@ -203,9 +199,11 @@ class Executor:
     def _take_events(self, events: list[EventRow], index: int) -> None:
         events += [EventRow(index, *event) for event in self.scope.events]
 
-    def _call(self, call: Call, gas: int) -> CallRow:
+    def _call(self, call: Call, left: int) -> CallRow:
+        """Run one call with what is `left` of the transaction's gas."""
+        to_platform = call.contract == deployment_layout.CONTRACT and not self.scope.viewing
         meter = self._meter
-        meter.reset(gas)
+        meter.reset(left if to_platform else min(CALL_GAS_MAX, left))
         scope = self.scope
         scope.events = []
         scope.reads = 0
@@ -213,7 +211,10 @@ class Executor:
         sender = scope.signers[0] if scope.signers else ""
         try:
             meter.charge(CALL_GAS)
-            value = self._invoke(sender, call.contract, call.method, call.args)
+            if to_platform:
+                value = self._platform.invoke(call.method, call.args)
+            else:
+                value = self._invoke(sender, call.contract, call.method, call.args)
             _check_result(value)
         except Verdict as verdict:
             status, code = _receipt_code(verdict)
@@ -223,7 +224,12 @@ class Executor:
         return CallRow("ok", "", meter.used, value)
 
     def _invoke(self, sender: str, contract: str, method: str, args: Arguments) -> object:
-        instance, host = self._instance(contract)
+        found = deployment_layout.in_force(self.deployment, contract, self.scope.height)
+        if found is None:
+            raise Rejected("unknown_contract")
+        if found.status == deployment_layout.RETIRED:
+            raise Rejected(found.status)
+        instance, host = self._instance(contract, found.source_hash)
         known = instance.compiled.methods.get(method)
         viewing = self.scope.viewing
         # Views are callable from contracts, not by transactions: they would be calls for nothing.
@@ -231,6 +237,8 @@ class Executor:
             known.kind == "call" if viewing else not self._active and known.kind == "view"
         ):
             raise Rejected("unknown_method")
+        if found.status == deployment_layout.FROZEN and known.kind == "call":
+            raise Rejected(found.status)
         host.sender_name = sender
         self._active.append(contract)
         try:
@@ -249,20 +257,29 @@ class Executor:
             raise LimitExceeded("CALL_DEPTH")
         try:
             return self._invoke(caller, contract, method, args)
-        except Rejected:
+        except Rejected as refusal:
+            if refusal.code in (deployment_layout.FROZEN, deployment_layout.RETIRED):
+                raise Reverted(refusal.code.upper()) from None
             raise ContractError("NAME") from None
+
+    def migrate(self, contract: str, source_hash: bytes) -> None:
+        """Run `migrate()` of a version of `contract` that is in force from now on."""
+        instance, host = self._instance(contract, source_hash)
+        host.sender_name = deployment_layout.CONTRACT
+        self._active.append(contract)
+        try:
+            instance.migrate()
+        finally:
+            self._active.pop()
 
     def registry(self, key: str) -> object:
         return self._value(registry_layout.CONTRACT, key)
 
-    def _instance(self, contract: str) -> tuple[Instance, Host]:
-        found = deployment_layout.in_force(self._deployment, contract, self.scope.height)
-        if found is None:
-            raise Rejected("unknown_contract")
-        name = (contract, found.source_hash)
+    def _instance(self, contract: str, source_hash: bytes) -> tuple[Instance, Host]:
+        name = (contract, source_hash)
         instance = self._instances.get(name)
         if instance is None:
-            compiled = self._compile(found.source_hash)
+            compiled = self._compile(source_hash)
             host = self._host(contract)
             instance = (instantiate(compiled, host.table(), self._meter), host)
             if len(self._instances) == CONTRACTS_CACHED:
@@ -274,23 +291,32 @@ class Executor:
         """The host functions of `contract`. A tracer puts its own in their place."""
         return Host(contract, self, self._meter)
 
+    def compile_new(self, source: str) -> Compiled:
+        """Compile a source that is about to be deployed; the call that deploys it pays."""
+        compiled = compile_source(source, self._meter)
+        self._keep(deployment_layout.source_hash(source), compiled)
+        return compiled
+
+    def _keep(self, source_hash: bytes, compiled: Compiled | None) -> None:
+        if len(self._compiled) == CONTRACTS_CACHED:
+            del self._compiled[next(iter(self._compiled))]
+        self._compiled[source_hash] = compiled
+
     def _compile(self, source_hash: bytes) -> Compiled:
         if source_hash not in self._compiled:
-            source = self._deployment(deployment_layout.source_key(source_hash))
+            source = self.deployment(deployment_layout.source_key(source_hash))
             if not isinstance(source, str):
                 raise MissingSource(source_hash)
-            if len(self._compiled) == CONTRACTS_CACHED:
-                del self._compiled[next(iter(self._compiled))]
             try:
-                self._compiled[source_hash] = compile_source(source)
+                self._keep(source_hash, compile_source(source))
             except CompileRefused:
-                self._compiled[source_hash] = None
+                self._keep(source_hash, None)
         compiled = self._compiled[source_hash]
         if compiled is None:
             raise Rejected("compile_refused")
         return compiled
 
-    def _deployment(self, key: str) -> object:
+    def deployment(self, key: str) -> object:
         return self._value(deployment_layout.CONTRACT, key)
 
     def _value(self, contract: str, key: str) -> object:
