@@ -15,7 +15,7 @@ which transactions of a body were skipped: those have no receipt, and the code h
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,11 +55,21 @@ class PastBlock:
         )
 
 
+def places_until(ids: Iterable[Digest], until: Digest | None) -> int:
+    """How many of `ids` stand up to and with `until`; all if it is not there."""
+    count = 0
+    for tx_id in ids:
+        count += 1
+        if tx_id == until:
+            break
+    return count
+
+
 class Past(Protocol):
     """The chain as it was. Raises what its source raises for what it does not have (any more)."""
 
-    def block(self, height: Height, until: int | None = None) -> PastBlock:
-        """Block `height`, or its transactions up to and with index `until`."""
+    def block(self, height: Height, until: Digest | None = None) -> PastBlock:
+        """Block `height`; if it holds transaction `until`, the part that ends with it."""
         ...
 
     def state(self, height: Height) -> StateView:

@@ -23,12 +23,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, Final
 
 from contracts import deployment_layout
 from contracts.dialect.cpython import FILE_NAME
 from contracts.dialect.errors import INTERPRETER_ERRORS, Verdict, contract_error
+from contracts.dialect.instance import Instance
 from contracts.dialect.lines import statement_lines
 from contracts.inline import InlineRunner
 from contracts.worker.executor import Call, CallRow, Executor, Transaction, TransactionRow
@@ -63,13 +64,14 @@ class HostCall:
 class Step:
     """One line at work: until the next line begins, or a function that it called.
 
-    What it does after that function returned is a step of its own, `resumed`. `depth` counts the
-    functions it was called through. `gas` is what this step used, `used` what the call had used by
-    its end. `arguments` are set on the first line of a function; `changed` holds locals that got
-    another value, as text.
+    What it does after that function returned is a step of its own, `resumed`. `source` is the hash
+    of the contract's source in hex; `depth` counts the functions it was called through. `gas` is
+    what this step used, `used` what the call had used by its end. `arguments` are set on the first
+    line of a function; `changed` holds locals that got another value, as text.
     """
 
     contract: str
+    source: str
     function: str
     line: int
     depth: int
@@ -99,7 +101,7 @@ class CallTrace:
 
 class TracingRunner(InlineRunner):
     """Runs like any runner. Keeps the trace of one transaction of its first run in `calls`, and
-    the sources of the contracts that it reached in `sources`."""
+    the sources that it reached in `sources`, by their hash in hex."""
 
     def __init__(self, position: int) -> None:
         """Watch the transaction at `position` among those that are run, counted from 0."""
@@ -122,6 +124,8 @@ class _TracedExecutor(Executor):
         self._calls = calls
         self._sources = sources
         self._statements: dict[str, dict[int, int]] = {}
+        # By identity: functions of two sources may be equal as code. Held, so that none is freed.
+        self._functions: dict[int, tuple[CodeType, bytes]] = {}
         self._tracer = _Tracer(self)
 
     def _transaction(self, transaction: Transaction) -> TransactionRow:
@@ -210,6 +214,7 @@ class _Frame:
 
     step: Step | None
     contract: str
+    source: str
     line: int = 0
     seen: dict[str, str] = field(default_factory=dict)
 
@@ -250,7 +255,8 @@ class _Tracer:
         if code.co_filename != FILE_NAME or code.co_name.startswith(("_", "<")):
             return None
         self._tell()
-        self._frames.append(_Frame(None, self._executor.running))
+        source = self._executor.source_of(code)
+        self._frames.append(_Frame(None, self._executor.running, source))
         return self._inside
 
     def _inside(self, frame: FrameType, event: str, arg: Any) -> Callable[..., Any]:
@@ -265,11 +271,14 @@ class _Tracer:
     def _line(self, frame: FrameType) -> None:
         self._tell()
         top = self._frames[-1]
-        first, last, top.line = self._first(top, frame.f_lineno), top.line, frame.f_lineno
-        if first == self._first(top, last) and not first == last == top.line:
-            return  # another line of the same statement
+        last, top.line = top.line, frame.f_lineno
+        first = self._executor.statement(top.source, top.line)
+        same = first == self._executor.statement(top.source, last)
+        if same and not first == last == top.line:
+            return  # another line of a statement at work; the first again would be another turn
         depth = len(self._frames) - 1
-        step = Step(top.contract, frame.f_code.co_name, first, depth, used=self.seen)
+        function = frame.f_code.co_name
+        step = Step(top.contract, top.source, function, first, depth, used=self.seen)
         if top.step is None:
             top.seen = _locals(frame)
             step.arguments = dict(top.seen)
@@ -278,9 +287,6 @@ class _Tracer:
         top.step = step
         self._keep(step)
 
-    def _first(self, top: _Frame, line: int) -> int:
-        return self._executor.statements(top.contract).get(line, line)
-
     def _left(self, frame: FrameType) -> None:
         self._tell()
         top = self._frames.pop()
@@ -288,7 +294,13 @@ class _Tracer:
             _note_changes(top, frame)
         if self._frames and (caller := self._frames[-1].step) is not None:
             self._frames[-1].step = Step(
-                caller.contract, caller.function, caller.line, caller.depth, True, used=self.seen
+                caller.contract,
+                caller.source,
+                caller.function,
+                caller.line,
+                caller.depth,
+                resumed=True,
+                used=self.seen,
             )
 
     def _raised(self, error: BaseException) -> None:

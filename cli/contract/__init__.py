@@ -15,6 +15,7 @@ from cli.lazy import LazyGroup
 COMMANDS: Final = {
     "lint": "cli.contract.lint:lint",
     "new": "cli.contract.new:new",
+    "replay": "cli.contract.replay:replay",
     "run": "cli.contract.run:run",
     "test": "cli.contract.test:test",
 }
