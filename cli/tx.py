@@ -1,4 +1,4 @@
-"""`qiong tx`: build, sign, send and look up transactions."""
+"""`qiong tx`: build, sign, send and look up transactions, or try them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from cli.errors import Refused
 from cli.keys import keyring
 from cli.rows import read_rows
 from cli.settings import Settings, common_options
+from cli.simulate import simulate
 from cli.submit import report, submit
 from cli.verified import Checker
 from ledger.transaction import Call
@@ -24,6 +25,9 @@ from ledger.types import Digest
 @click.group("tx")
 def tx_group() -> None:
     """Send transactions and ask what became of them."""
+
+
+tx_group.add_command(simulate)
 
 
 @tx_group.command("submit")
