@@ -95,6 +95,7 @@ class Sandbox:
         self._seconds_max = seconds_max
         self._executable = executable
         self._process: subprocess.Popen[bytes] | None = None
+        self._came_up = False
 
     @property
     def running(self) -> bool:
@@ -103,20 +104,23 @@ class Sandbox:
     def start(self) -> None:
         """Start the worker and wait until it is locked down.
 
-        Raises `SandboxUnavailable`, or `WorkerLost` if it did not come up.
+        Raises `SandboxUnavailable` if this machine cannot, and `WorkerLost` if it did not come up.
         """
         self.close()
         mode = "insecure" if self._insecure else "secure"
-        process = subprocess.Popen(
-            [self._executable, *_OPTIONS, "-c", _BOOT, str(os.getpid()), mode, *_folders()],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            env={},
-            bufsize=0,
-            start_new_session=True,  # an interrupt from the terminal is for the validator alone
-        )
+        try:
+            process = subprocess.Popen(
+                [self._executable, *_OPTIONS, "-c", _BOOT, str(os.getpid()), mode, *_folders()],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                env={},
+                bufsize=0,
+                start_new_session=True,  # an interrupt from the terminal is for the validator alone
+            )
+        except OSError as error:  # no memory, processes or descriptors are left
+            raise WorkerLost(f"cannot be started: {error.strerror}") from error
         self._process = process
         for stream in (process.stdin, process.stdout):
             assert stream is not None
@@ -126,9 +130,12 @@ class Sandbox:
         answer = self._receive(time.monotonic() + START_SECONDS_MAX)
         if answer[0] == wire.FAILED:
             self.close()
-            raise SandboxUnavailable(": ".join(str(item) for item in answer[1:]))
+            reason = ": ".join(str(item) for item in answer[1:])
+            # What this machine could do before is no reason to refuse it.
+            raise WorkerLost(reason) if self._came_up else SandboxUnavailable(reason)
         if answer != [wire.READY]:
             raise self._lost("not ready")
+        self._came_up = True
 
     def request(
         self, message: tuple[object, ...], reply: Callable[[Answer], tuple[object, ...]]

@@ -1,5 +1,6 @@
 """The worker runner: the inline runner's outcomes, whatever happens to the worker."""
 
+import errno
 import os
 import signal
 from contextlib import closing
@@ -292,6 +293,31 @@ def test_without_seccomp_it_does_not_start(monkeypatch) -> None:
     with closing(Sandbox(insecure=True)) as box:
         box.start()
         assert box.running
+
+
+def test_what_keeps_a_worker_from_starting_again_stops_execution(
+    world, runner, monkeypatch
+) -> None:
+    """No process left, or a lock-down that went well before: the machine's trouble, no refusal."""
+    assert at(world, 1, world.state, runner, add(world, "a"))[0].status == "ok"
+    runner._sandbox.kill()
+    boot = sandbox._BOOT.replace(
+        "main(int",
+        "from contracts.worker import lockdown; lockdown.MACHINES.clear(); main(int",
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr(sandbox, "_BOOT", boot)
+        with pytest.raises(ExecutionStopped, match="seccomp filter"):
+            at(world, 1, world.state, runner, add(world, "a"))
+
+    def refuse(*_, **__):
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sandbox.subprocess, "Popen", refuse)
+        with pytest.raises(ExecutionStopped, match="cannot be started: Resource temporarily"):
+            at(world, 1, world.state, runner, add(world, "a"))
+    assert at(world, 1, world.state, runner, add(world, "a"))[0].status == "ok"
 
 
 def test_a_worker_cannot_be_started_without_its_code(monkeypatch) -> None:
