@@ -75,13 +75,21 @@ def find(home: Path, insecure_contracts: bool, as_json: bool) -> int:
         block = quarantine.next_block(store)
         found = quarantine.find(store, runner)
         rows = [_described(store, signed) for signed in found]
+        awaited = store.promised(block.n) - store.quarantined(block.n).keys()
     commands = [_sign_line(home, block.n, signed.id) for signed in found]
-    document = {"height": block.n, "block": block.d, "transactions": rows, "commands": commands}
+    document = {
+        "height": block.n,
+        "block": block.d,
+        "transactions": rows,
+        "commands": commands,
+        "awaited": sorted(awaited),
+    }
     lines: list[str] = []
     for row, command in zip(rows, commands, strict=True):
         lines += [*_lines(row), "if you agree with the other operators to take it out:"]
         lines += [f"  {command}", ""]
-    if not found:
+    lines += [f"signed here, not yet by a quorum: {tx_id.hex()}" for tx_id in sorted(awaited)]
+    if not lines:
         lines = [f"block {block.n} can be executed here: nothing to take out; start the node"]
     output.data(document, as_json, lines)
     return 0

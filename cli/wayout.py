@@ -64,6 +64,12 @@ class Commands:
     def rebuild(self) -> str | None:
         return None if self.home is None else self._line("db", "rebuild", "--home", str(self.home))
 
+    def quarantine(self, verb: str) -> str | None:
+        """`qiong node quarantine` with this folder."""
+        if self.home is None:
+            return None
+        return self._line("node", "quarantine", verb, "--home", str(self.home))
+
     @property
     def why(self) -> str:
         if self.home is not None:
@@ -154,13 +160,29 @@ def _observer(standing: Standing, commands: Commands) -> list[Step]:
 
 
 def _execution_stopped(standing: Standing, commands: Commands) -> list[Step]:
+    n = standing.executed + 1
+    apply = commands.quarantine("apply")
     return [
         Step("Look at memory and at the system's log for what ended the worker", "dmesg | tail"),
         Step(
-            "If other validators stopped at the same block, a transaction does it to all of them: "
-            "tell them; nothing is lost"
+            f"Ask the other operators. If the others went on past block {n}, it is this machine: "
+            "mend it, stop the node and start it, and nothing else"
         ),
-        Step("Otherwise it is this machine: stop the node", commands.stop),
+        Step(
+            f"If a quorum stands at block {n} too, a transaction does it to all of them, and "
+            "nothing is lost. Each of you: stop the node",
+            commands.stop,
+        ),
+        Step(
+            "Find the transaction; what is printed ends in the line that signs it away, for when "
+            "all agree",
+            commands.quarantine("find"),
+        ),
+        Step(
+            "Send each other the files that signing wrote. Each of you puts those of a quorum in "
+            "force",
+            None if apply is None else f"{apply} quarantine-{n}-*.json",
+        ),
         *_start_and_see(commands),
     ]
 
