@@ -24,6 +24,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from contracts import registry_layout
+
 CONTRACT: Final = "contracts"
 """The platform's contract, whose methods deploy and change the others."""
 
@@ -56,6 +58,13 @@ Get = Callable[[str], object]
 """The decoded value under a key of `contracts`, None where there is none."""
 
 
+class Author(NamedTuple):
+    """Who makes a change: the signer's organisation, and its key in hex."""
+
+    organisation: str
+    key: str
+
+
 class Deployed(NamedTuple):
     """The version of a contract in force at some height, and the contract's status."""
 
@@ -80,6 +89,27 @@ def history_prefix(name: str) -> str:
 def history_key(name: str, number: int) -> str:
     """Key of change `number` of the contract, counted from 0."""
     return f"{history_prefix(name)}{number:0{HISTORY_DIGITS}d}"
+
+
+def deployer(registry: Get, signers: Iterable[str]) -> Author | None:
+    """The first of `signers` (keys in hex) who may deploy, None if nobody may."""
+    for key in signers:
+        organisation = registry_layout.organisation_of(registry, key)
+        if organisation and registry_layout.has_role(registry, key, registry_layout.DEPLOYER):
+            return Author(organisation, key)
+    return None
+
+
+def keeper(registry: Get, signers: Iterable[str], owner: str | None) -> Author | None:
+    """The first of `signers` who may change what `owner` deployed: its deployers, and governors."""
+    for key in signers:
+        organisation = registry_layout.organisation_of(registry, key)
+        roles = [registry_layout.GOVERNOR]
+        if organisation == owner:
+            roles.append(registry_layout.DEPLOYER)
+        if organisation and any(registry_layout.has_role(registry, key, role) for role in roles):
+            return Author(organisation, key)
+    return None
 
 
 def subject(args: Sequence[object] | Mapping[str, object]) -> tuple[str, str | None]:

@@ -11,17 +11,20 @@ from collections import OrderedDict
 from typing import Final
 
 from contracts import deployment_layout, registry_layout
-from contracts.dialect import CompileRefused, compile_source
+from contracts.dialect.outline import outline
 from ledger import canonical
 from ledger.genesis import Parameters
 from ledger.store import LedgerStore
-from ledger.transaction import BadSignature, SignedTransaction, Transaction
+from ledger.transaction import BadSignature, Call, SignedTransaction, Transaction
 from ledger.types import Height
 from node.answers import Admission
 from node.verifier_pool import Verdict, WrongChain
 
 METHODS_CACHED: Final = 256
 """Contract versions whose methods are remembered."""
+
+Refusal = tuple[int, str, str]
+"""HTTP status, code, detail."""
 
 
 def refusal_of(verdict: Verdict) -> Admission | None:
@@ -65,16 +68,44 @@ class Gatekeeper:
             return Admission(signed.id, 400, "too_far_ahead", detail)
         self._follow()
         for call in transaction.calls:
-            methods = self._methods_of(call.contract)
-            if methods is None:
-                detail = f"no contract {call.contract!r} is deployed"
-                return Admission(signed.id, 404, "unknown_contract", detail)
-            if call.method not in methods:
-                detail = f"contract {call.contract!r} has no method {call.method!r} to call"
-                return Admission(signed.id, 404, "unknown_method", detail)
+            refusal = self._refuse_call(call, transaction)
+            if refusal is not None:
+                return Admission(signed.id, *refusal)
         if not self._may_submit(transaction):
             detail = "no signer's key holds the role submitter in the registry"
             return Admission(signed.id, 403, "missing_role", detail)
+        return None
+
+    def _refuse_call(self, call: Call, transaction: Transaction) -> Refusal | None:
+        if call.contract == deployment_layout.CONTRACT:
+            return self._refuse_change(call, transaction)
+        found = deployment_layout.in_force(self._deployment, call.contract, self._height + 1)
+        if found is None:
+            return _unknown(call.contract)
+        if found.status != deployment_layout.ACTIVE:
+            return 409, found.status, f"contract {call.contract!r} is {found.status}"
+        if call.method not in self._methods_of(found.source_hash):
+            detail = f"contract {call.contract!r} has no method {call.method!r} to call"
+            return 404, "unknown_method", detail
+        return None
+
+    def _refuse_change(self, call: Call, transaction: Transaction) -> Refusal | None:
+        """Why a call of the platform's own contract is not admitted, None if it is."""
+        if call.method not in deployment_layout.METHODS:
+            return 404, "unknown_method", f"{call.contract!r} has no method {call.method!r}"
+        signers = [key.hex() for key in transaction.signers]
+        if call.method == "deploy":
+            if deployment_layout.deployer(self._registry, signers) is None:
+                return 403, "missing_role", "no signer's key holds the role deployer"
+            return None
+        name, _ = deployment_layout.subject(call.args)
+        entry = None if "/" in name else self._deployment(name)
+        if not isinstance(entry, dict):
+            return _unknown(name)
+        if deployment_layout.keeper(self._registry, signers, entry["owner"]) is None:
+            owner = entry["owner"] or "nobody"
+            detail = f"{name!r} belongs to {owner}: a deployer of the owner or a governor must sign"
+            return 403, "missing_role", detail
         return None
 
     def _may_submit(self, transaction: Transaction) -> bool:
@@ -83,22 +114,12 @@ class Gatekeeper:
             for key in transaction.signers
         )
 
-    def _methods_of(self, contract: str) -> frozenset[str] | None:
-        """Methods a transaction may call, None if the contract is not in force."""
-        found = deployment_layout.in_force(self._deployment, contract, self._height + 1)
-        if found is None:
-            return None
-        methods = self._methods.get(found.source_hash)
+    def _methods_of(self, source_hash: bytes) -> frozenset[str]:
+        """Methods that a transaction may call."""
+        methods = self._methods.get(source_hash)
         if methods is None:
-            source = self._deployment(deployment_layout.source_key(found.source_hash))
-            try:
-                compiled = compile_source(str(source))
-            except CompileRefused:
-                return frozenset()
-            methods = frozenset(
-                name for name, method in compiled.methods.items() if method.kind == "call"
-            )
-            self._methods[found.source_hash] = methods
+            source = self._deployment(deployment_layout.source_key(source_hash))
+            methods = self._methods[source_hash] = outline(str(source)).calls
             if len(self._methods) > METHODS_CACHED:
                 self._methods.popitem(last=False)
         return methods
@@ -121,3 +142,7 @@ class Gatekeeper:
             data = self._store.state_at(contract, key, self._height)
             self._values[name] = None if data is None else canonical.decode(data)
         return self._values[name]
+
+
+def _unknown(contract: str) -> Refusal:
+    return 404, "unknown_contract", f"no contract {contract[:80]!r} is deployed"

@@ -22,7 +22,7 @@ from contracts.dialect.report import Report
 from contracts.dialect.scopes import bound_names
 from contracts.dialect.vocabulary import RESERVED
 
-_INDEX: Final = "INDEX"
+INDEX: Final = "INDEX"
 
 MIGRATE: Final = "migrate"
 """The function that an upgrade to this source runs once, if there is one."""
@@ -116,7 +116,7 @@ def _read_constant(report: Report, module: Module, node: ast.Assign | ast.AnnAss
     except NotConstant:
         value = None
     module.constants[target.id] = value
-    if target.id == _INDEX:
+    if target.id == INDEX:
         if type(value) is tuple and all(type(item) is str for item in value):
             module.index = value
         else:

@@ -23,10 +23,9 @@ TOO_MANY_PLANNED, NO_ROOM, BAD_REASON.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 from contracts import deployment_layout as layout
-from contracts import registry_layout
 from contracts.dialect import Compiled, CompileRefused, ContractError, Meter, Reverted
 from contracts.worker.host import WRITE_GAS, WRITTEN_SHIFT, Scope
 from ledger import canonical
@@ -72,13 +71,6 @@ class Chain(Protocol):
         """Run `migrate()` of a version that is in force from now on."""
 
 
-class Author(NamedTuple):
-    """Who makes a change: the signer's key in hex, and its organisation."""
-
-    organisation: str
-    key: str
-
-
 class Platform:
     """The methods of the contract `contracts`, for one executor."""
 
@@ -102,7 +94,9 @@ class Platform:
         return self._methods[method](*values)
 
     def _deploy(self, name: str, source: str) -> int:
-        author = self._author(None, deploying=True)
+        author = layout.deployer(self._chain.registry, self._chain.scope.signers)
+        if author is None:
+            raise Rejected("missing_role")
         if layout.NAME.fullmatch(name) is None or name in layout.RESERVED:
             raise Reverted("BAD_NAME")
         if self._chain.deployment(name) is not None:
@@ -167,29 +161,18 @@ class Platform:
         self._record(name, entry | {"status": status}, change)
         return entry
 
-    def _entry(self, name: str) -> tuple[dict[str, Any], Author]:
+    def _entry(self, name: str) -> tuple[dict[str, Any], layout.Author]:
         """The entry of a deployed contract, and who of the signers may change it."""
         if "/" in name or name in layout.RESERVED:
             raise Rejected("unknown_contract")
         entry = self._chain.deployment(name)
         if not isinstance(entry, dict):
             raise Rejected("unknown_contract")
-        return entry, self._author(entry["owner"], deploying=False)
-
-    def _author(self, owner: str | None, *, deploying: bool) -> Author:
-        """The first signer who may deploy, or may change what `owner` deployed."""
-        registry = self._chain.registry
-        for key in self._chain.scope.signers:
-            organisation = registry_layout.organisation_of(registry, key)
-            role = registry_layout.GOVERNOR
-            if deploying or (organisation == owner and owner is not None):
-                role = registry_layout.DEPLOYER
-            roles = (role,) if deploying else (role, registry_layout.GOVERNOR)
-            if organisation is not None and any(
-                registry_layout.has_role(registry, key, role) for role in roles
-            ):
-                return Author(organisation, key)
-        raise Rejected("missing_role")
+        scope = self._chain.scope
+        author = layout.keeper(self._chain.registry, scope.signers, entry["owner"])
+        if author is None:
+            raise Rejected("missing_role")
+        return entry, author
 
     def _version(
         self, number: int, source: str, from_height: int
@@ -218,7 +201,7 @@ class Platform:
         entry: dict[str, Any],
         versions: list[dict[str, Any]],
         action: str,
-        author: Author,
+        author: layout.Author,
     ) -> None:
         height = self._chain.scope.height
         change = layout.version_change(

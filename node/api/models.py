@@ -378,20 +378,46 @@ class HistoryPage(Answer):
 
 
 class ContractVersion(Answer):
-    """A version in force from block `from` on."""
+    """A version of a contract, in force from block `from` on unless a later one is."""
 
+    number: int
     from_height: int = Field(serialization_alias="from")
     source_hash: Hex
     dialect: int
 
 
+class ContractChange(Answer):
+    """One change of a contract: who made it, in which block, and why.
+
+    Nobody made the first one of what genesis seeds. A new version has a number and starts at block
+    `from`; a change of status has a reason, but for `unfrozen`.
+    """
+
+    number: int
+    action: Literal["deployed", "upgraded", "frozen", "unfrozen", "retired"]
+    height: int
+    time: str
+    organisation: str | None
+    key: str | None
+    reason: str | None
+    version: int | None
+    from_height: int | None = Field(serialization_alias="from")
+    source_hash: Hex | None
+    dialect: int | None
+
+
 class ContractAnswer(Answer):
-    """A deployed contract, its versions and the source in force."""
+    """A deployed contract: the number of the version in force, this version and those planned, the
+    newest of its `changes`, oldest first, and the source in force."""
 
     name: str
     height: int
-    status: str
+    status: Literal["active", "frozen", "retired"]
+    owner: str | None
+    version: int
     versions: list[ContractVersion]
+    changes: int
+    history: list[ContractChange]
     source: str
 
 

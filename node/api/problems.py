@@ -33,6 +33,8 @@ TITLES: Final[Mapping[str, str]] = {
     "not_yet": "The chain has not reached this height",
     "unknown_contract": "There is no such contract",
     "unknown_method": "The contract has no such method",
+    "frozen": "The contract is frozen for now",
+    "retired": "The contract is retired for good",
     "method_not_allowed": "The method does not fit the path",
     "not_acceptable": "No form of the answer suits the request",
     "slow_request": "The request took too long to arrive",

@@ -10,19 +10,17 @@ the walk's place without a change of the interface.
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping
-from typing import Final, cast
+from typing import Final
 
 from aiohttp import web
 
-from contracts import deployment_layout
-from contracts.dialect.cpython import parse
+from contracts.deployment_layout import RETIRED
+from contracts.dialect.outline import outline
 from ledger import canonical
 from ledger.fields import NAME_SIZE_MAX
 from ledger.proving import Prover
-from ledger.types import Height
-from node.api import models
+from node.api import deployments, models
 from node.api.context import API, CURSOR, HEIGHT, LIMIT, Parameter, Route, both
 from node.api.guard import address_of
 from node.api.pages import (
@@ -82,11 +80,11 @@ async def search(request: web.Request) -> web.Response:
 
 
 async def contract(request: web.Request) -> web.Response:
-    """A contract: its versions and the source in force."""
+    """A contract: its status, owner and versions, what changed, and the source in force."""
     query(request)
     name = named(request, "name")
     api = request.app[API]
-    return answer(request, await api.read(_contract, api.store, name))
+    return answer(request, await api.read(deployments.contract, api.store, name))
 
 
 async def call(request: web.Request) -> web.Response:
@@ -96,7 +94,8 @@ async def call(request: web.Request) -> web.Response:
     posted = await read_model(request, models.QueryInput)
     check_text(posted.method, "method", NAME_SIZE_MAX)
     api = request.app[API]
-    _deployed(api.store, name, api.store.certified_height)
+    if deployments.deployed(api.store, name, api.store.certified_height).status == RETIRED:
+        raise Problem(409, RETIRED, f"contract {name} is retired; its state stays readable")
     with api.turns.turn(address_of(request)):
         called = await api.engine.views.query(name, posted.method, posted.args)
     outcome = called.outcome
@@ -137,8 +136,8 @@ def _search(
     store: Prover, name: str, filters: Mapping[str, str], after: str | None, limit: int
 ) -> models.KeyPage:
     height = store.certified_height
-    deployed = _deployed(store, name, height)
-    fields = _index_fields(_source(store, deployed.source_hash, height))
+    deployed = deployments.deployed(store, name, height)
+    fields = outline(deployments.source(store, deployed.source_hash, height)).index
     for field in filters:
         if field not in fields:
             known = ", ".join(fields) or "none"
@@ -174,54 +173,6 @@ def _text(value: canonical.Value) -> str | None:
             return str(value)
         case _:
             return None
-
-
-def _contract(store: Prover, name: str) -> models.ContractAnswer:
-    height = store.certified_height
-    deployed = _deployed(store, name, height)
-    entry = cast("dict[str, object]", _layout_entry(store, height, name))
-    versions = cast("list[dict[str, object]]", entry["versions"])
-    return models.ContractAnswer(
-        name=name,
-        height=height,
-        status=str(entry["status"]),
-        versions=[
-            models.ContractVersion(
-                from_height=cast(int, version["from"]),
-                source_hash=cast(bytes, version["source"]),
-                dialect=cast(int, version["dialect"]),
-            )
-            for version in versions
-        ],
-        source=_source(store, deployed.source_hash, height),
-    )
-
-
-def _deployed(store: Prover, name: str, height: Height) -> deployment_layout.Deployed:
-    """The version of `name` that the next block would run. Raises `Problem` 404."""
-    found = deployment_layout.in_force(
-        lambda key: _layout_entry(store, height, key), name, height + 1
-    )
-    if found is None:
-        raise Problem(404, "unknown_contract", f"no contract {name[:80]!r} is deployed")
-    return found
-
-
-def _source(store: Prover, source_hash: bytes, height: Height) -> str:
-    return str(_layout_entry(store, height, deployment_layout.source_key(source_hash)))
-
-
-def _layout_entry(store: Prover, height: Height, key: str) -> object:
-    return models.decoded(store.state_at(deployment_layout.CONTRACT, key, height))
-
-
-def _index_fields(source: str) -> tuple[str, ...]:
-    """The names in `INDEX = (...)`; deployed sources passed the compiler, which checks the form."""
-    for statement in parse(source).body:
-        match statement:
-            case ast.Assign(targets=[ast.Name(id="INDEX")], value=value):
-                return tuple(ast.literal_eval(value))
-    return ()
 
 
 _FILTER: Final = Parameter("field", "`FIELD=VALUE` for each field of the contract's INDEX")
@@ -261,7 +212,7 @@ ROUTES: Final = (
         "/v1/contracts/{name}",
         contract,
         "state",
-        "A deployed contract",
+        "A deployed contract and its history",
         both(models.ContractAnswer),
         problems=(400, 404),
     ),

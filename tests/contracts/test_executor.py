@@ -200,7 +200,7 @@ def test_gas_too_small_for_any_call(world) -> None:
 
 def test_platform_refusals(world) -> None:
     assert statuses(one(world, Call("nowhere", "x", []))) == [("rejected", "unknown_contract")]
-    assert statuses(one(world, Call("contracts", "x", []))) == [("rejected", "unknown_contract")]
+    assert statuses(one(world, Call("contracts", "x", []))) == [("rejected", "unknown_method")]
     assert statuses(one(world, note("nothing"))) == [("rejected", "unknown_method")]
     assert statuses(one(world, note("read", "a"))) == [("rejected", "unknown_method")]
     assert statuses(one(world, Call("broken", "x", []))) == [("rejected", "compile_refused")]
