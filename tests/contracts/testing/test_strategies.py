@@ -45,11 +45,11 @@ def test_every_argument_passes_the_boundary(method, data) -> None:
     assert receipt.ok, receipt
 
 
-def drawn(strategy: SearchStrategy[Any]) -> list[Any]:
+def drawn(strategy: SearchStrategy[Any], count: int = 60) -> list[Any]:
     """Many values of `strategy`, the same in every run."""
     seen: list[Any] = []
 
-    @settings(max_examples=100, derandomize=True, database=None)
+    @settings(max_examples=count, derandomize=True, database=None)
     @given(strategy)
     def draw(value: Any) -> None:
         seen.append(value)
@@ -59,7 +59,7 @@ def drawn(strategy: SearchStrategy[Any]) -> list[Any]:
 
 
 def test_the_edges_are_drawn_too() -> None:
-    integers = [args[0] for args in drawn(TYPES.strategy("plain"))]
+    integers = [args[0] for args in drawn(TYPES.strategy("plain"), 300)]
     assert max(integers) > 2**62
     assert min(integers) < -(2**62)
     assert {type(args[4]) for args in drawn(TYPES.strategy("nested"))} == {int, str, type(None)}
