@@ -63,7 +63,7 @@ def test_the_edges_are_drawn_too() -> None:
     assert max(integers) > 2**62
     assert min(integers) < -(2**62)
     assert {type(args[4]) for args in drawn(TYPES.strategy("nested"))} == {int, str, type(None)}
-    loose = drawn(TYPES.strategy("loose"))
+    loose = drawn(TYPES.strategy("loose"), 150)
     assert any(b == 3 for _, b in loose)
     assert {type(a) for a, _ in loose} == {type(None), bool, int, str, bytes, list, dict}
 
