@@ -1,4 +1,4 @@
-"""`qiong tx simulate`: what a call would do if it were sent now. Nothing is sent, nothing signed."""
+"""`qiong tx simulate`: what a call would do if it were sent now. Nothing is signed or sent."""
 
 from __future__ import annotations
 

@@ -283,15 +283,14 @@ class _Tracer:
             top.seen = _locals(frame)
             step.arguments = dict(top.seen)
         else:
-            _note_changes(top, frame)
+            self._note_changes(top, frame)
         top.step = step
         self._keep(step)
 
     def _left(self, frame: FrameType) -> None:
         self._tell()
         top = self._frames.pop()
-        if top.step is not None:
-            _note_changes(top, frame)
+        self._note_changes(top, frame)
         if self._frames and (caller := self._frames[-1].step) is not None:
             self._frames[-1].step = Step(
                 caller.contract,
@@ -312,6 +311,15 @@ class _Tracer:
             step.failure = f"{verdict.status} {verdict.code}"
             self._failed = True
             self._keep(step)
+
+    def _note_changes(self, top: _Frame, frame: FrameType) -> None:
+        """Tell the step at work which locals got another value by now."""
+        now = _locals(frame)
+        changed = {name: text for name, text in now.items() if top.seen.get(name) != text}
+        top.seen = now
+        if changed and top.step is not None:
+            top.step.changed.update(changed)
+            self._keep(top.step)
 
     def _tell(self) -> None:
         """Give what was used since the last event to whoever used it."""
@@ -343,11 +351,3 @@ def _locals(frame: FrameType) -> dict[str, str]:
         for name, value in frame.f_locals.items()
         if not name.startswith("_")
     }
-
-
-def _note_changes(top: _Frame, frame: FrameType) -> None:
-    assert top.step is not None
-    now = _locals(frame)
-    changed = {name: text for name, text in now.items() if top.seen.get(name) != text}
-    top.step.changed.update(changed)
-    top.seen = now

@@ -89,9 +89,9 @@ def _gas_words(differences: list[Difference]) -> str:
         (each.before.outcome.gas, each.after.outcome.gas) for each in differences if each.gas_only
     ]
     if not pairs:
-        return "no other gas alone"
+        return "none in gas alone"
     before, after = (sum(side) for side in zip(*pairs, strict=True))
-    return f"{len(pairs)} differ in gas alone, {before} -> {after} together"
+    return f"{len(pairs)} in gas alone, {before} -> {after} together"
 
 
 def _difference_lines(each: Difference) -> list[str]:

@@ -1,9 +1,10 @@
 """A trace for eyes and for programs: lines of source with gas, and under them what they did.
 
-    licence 57     38    352  record = get("licence/" + id)
-                              get "licence/1.2.156" -> null
+    line          gas  so far
+    licence 57     38     352  record = get("licence/" + id)
+                                   get("licence/1.2.156") -> null
 
-The first number is the line, the second its own gas, the third what the call has used by its end.
+A line's gas is its own and, where it begins a block, the price of the lines that follow it there.
 Deeper functions stand further right; a line that goes on after a function it called has `...`.
 """
 
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from cli import output
+from contracts.dialect.lines import statement_lines
 from contracts.tracing import CallTrace, HostCall, Step
 from ledger.canonical import Value
 
@@ -24,17 +26,23 @@ STATE_CHANGES: Final = ("put", "delete")
 
 def short(value: object) -> str:
     """`value` as one line of JSON, cut where it gets long."""
-    text = output.pretty(cast(Value, value))
+    return _cut(output.pretty(cast(Value, value)))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= SHORT_MAX else text[: SHORT_MAX - 1] + "…"
 
 
 def lines(trace: CallTrace, sources: Mapping[str, str]) -> list[str]:
     """The steps of one call for people."""
-    texts = {digest: source.splitlines() for digest, source in sources.items()}
-    width = max((len(f"{step.contract} {step.line}") for step in trace.steps), default=0)
-    shown = [_overhead("before the first line", trace.gas_before, trace.gas_before, width)]
+    texts = {digest: _statements(source) for digest, source in sources.items()}
+    width = max((len(f"{step.contract} {step.line}") for step in trace.steps), default=4)
+    shown = [
+        f"{'line':{width}} {'gas':>6} {'so far':>7}  a block of lines is paid at its first",
+        _overhead("before the first line", trace.gas_before, trace.gas_before, width),
+    ]
     for step in trace.steps:
-        shown += _step(step, texts.get(step.source, []), width)
+        shown += _step(step, texts[step.source], width)
     if trace.cut:
         shown.append("(more lines ran; they are not shown)")
     elif trace.gas_after:
@@ -42,14 +50,23 @@ def lines(trace: CallTrace, sources: Mapping[str, str]) -> list[str]:
     return shown
 
 
+def _statements(source: str) -> dict[int, str]:
+    """The text of each statement by its first line, in one line."""
+    parts: dict[int, list[str]] = {}
+    written = source.splitlines()
+    for line, first in sorted(statement_lines(source).items()):
+        parts.setdefault(first, []).append(written[line - 1].strip())
+    return {first: _cut(" ".join(texts)) for first, texts in parts.items()}
+
+
 def _overhead(what: str, gas: int, used: int, width: int) -> str:
     return f"{'':{width}} {gas:6} {used:7}  ({what})"
 
 
-def _step(step: Step, source: list[str], width: int) -> list[str]:
+def _step(step: Step, statements: Mapping[int, str], width: int) -> list[str]:
     place = f"{step.contract} {step.line}"
     indent = "    " * step.depth
-    code = source[step.line - 1].strip() if 0 < step.line <= len(source) else ""
+    code = statements.get(step.line, "")
     again = "... " if step.resumed else ""
     shown = []
     margin = " " * (width + 17) + indent
