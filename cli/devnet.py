@@ -18,7 +18,11 @@ from rich.console import Console
 from cli import output
 from cli.settings import json_option
 from devnet import manifest, network, sample
+from devnet.founding import GOVERNOR
 from devnet.manifest import Manifest
+
+DEPLOYER_SHOWN: Final = "market-supervision"
+"""A department for the welcome."""
 
 DEFAULT_FOLDER: Final = Path(".qiong-devnet")
 
@@ -178,6 +182,10 @@ def _welcome(running: Manifest) -> list[str]:
         f"  export QIONG_NODE={nodes}",
         f"  export QIONG_KEYS={running.keys}",
         f"  export QIONG_TRUST={running.trust}",
+        "",
+        "Keys to sign with (--from KEY; `qiong keys list` shows all):",
+        f"  {DEPLOYER_SHOWN:<20} issues licences and deploys contracts, like every department",
+        f"  {GOVERNOR:<20} upgrades, freezes and retires any contract",
     ]
 
 

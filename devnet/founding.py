@@ -2,7 +2,8 @@
 
     devnet.json            what is here (`devnet.manifest`)
     trust.json             the trust anchor: header 0 and who votes
-    keys/                  one signing key an organisation of the sample, and their pass phrase
+    keys/                  one signing key an organisation of the sample, the governor's key, and
+                           their pass phrase
     nodes/NAME/            the home of validator NAME, with keys and a pass phrase of its own
 
 A folder without `devnet.json` is half made and is made anew. Everything secret is encrypted, but
@@ -31,6 +32,9 @@ from node.home import Card, Home
 VALIDATORS_DEFAULT: Final = 4
 BASE_PORT_DEFAULT: Final = 7600
 """Below the range that Linux hands out to outgoing connections (32768 and up)."""
+
+GOVERNOR: Final = "governor"
+"""Name of the key that may change every contract."""
 
 BASE_PORT_STEP: Final = 200
 BASE_PORT_TRIES: Final = 100
@@ -76,7 +80,10 @@ def found(
         cards = list(pool.map(_make_home, entries))
 
     tell("writing genesis")
-    document = genesis.build([card.entry for card in cards], keys, time.time_ns() // 1_000_000)
+    governor = keys.pop(GOVERNOR)
+    document = genesis.build(
+        [card.entry for card in cards], keys, time.time_ns() // 1_000_000, governor
+    )
     data = document.encode()
     for entry in entries:
         home.adopt_genesis(Home(entry.home), data, document.chain_id)
@@ -88,11 +95,13 @@ def found(
 
 
 def _make_keys(folder: Path, seats: Iterable[Seat]) -> dict[str, PublicKey]:
-    """A key for every department and every seat, named as they are; public keys by uscc."""
+    """A key for every department and every seat, named as they are, and the governor's; public
+    keys by uscc, or by `GOVERNOR`."""
     folder.mkdir(mode=0o700)
     passphrase = keyfile.write_passphrase(folder)
     names = {entry.uscc: entry.id for entry in sample.departments()}
     names |= {seat.organisation: seat.name for seat in seats}
+    names[GOVERNOR] = GOVERNOR
 
     def make(name: str) -> PublicKey:
         seed = SigningKey.generate().seed

@@ -2,8 +2,10 @@
 
 Validators are seats of different organisations, departments and enterprises by turns, so that no
 class alone has a quorum. The registry is seeded with every sample organisation; departments get a
-key that may issue what the sample has them issue, enterprises with a seat a key that may submit
-only. Administration by vote is not part of a devnet's genesis.
+key that may issue what the sample has them issue and may deploy contracts, enterprises with a seat
+a key that may submit only. One more key, the governor's, may freeze, upgrade and retire every
+contract, those of genesis too; it belongs to the first department. Administration by vote is not
+part of a devnet's genesis.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ from ledger.types import PublicKey
 NETWORK_NAME: Final = "qiong-devnet"
 ATTESTATIONS: Final = ["licence", "credit"]
 """Contracts whose values a verifier reads a status from (ledger.md)."""
+
+GOVERNOR_ROLES: Final = (registry_layout.SUBMITTER, registry_layout.GOVERNOR)
 
 
 class Seat(NamedTuple):
@@ -51,12 +55,13 @@ def build(
     validators: Sequence[GenesisValidator],
     keys: Mapping[str, PublicKey],
     created_ms: int,
+    governor: PublicKey | None = None,
 ) -> Genesis:
     """Genesis of the sample network; `keys` holds the signing key of an organisation by uscc.
 
     Raises `FieldError` where the parts do not make a genesis (too few validators, for one).
     """
-    state = [*shipped.seed_entries(), *registry_layout.seed_entries(_organisations(keys))]
+    state = [*shipped.seed_entries(), *registry_layout.seed_entries(_organisations(keys, governor))]
     return Genesis.build(
         name=NETWORK_NAME,
         created_ms=created_ms,
@@ -76,14 +81,19 @@ def trust_anchor(document: Genesis) -> TrustAnchor:
     return TrustAnchor.of_header(header, document.validator_set, document.attestations)
 
 
-def _organisations(keys: Mapping[str, PublicKey]) -> list[Organisation]:
+def _organisations(keys: Mapping[str, PublicKey], governor: PublicKey | None) -> list[Organisation]:
     accreditations = sample.accreditations()
+    governing = sample.departments()[0].uscc
 
     def organisation(uscc: str, name: str, organisation_class: str) -> Organisation:
         issuer_roles = accreditations.get(uscc, ())
         roles = (registry_layout.SUBMITTER, *issuer_roles)
-        members = (Member(keys[uscc].hex(), roles),) if uscc in keys else ()
-        return Organisation(uscc, name, organisation_class, issuer_roles, members)
+        if organisation_class == "government":
+            roles += (registry_layout.DEPLOYER,)
+        members = [Member(keys[uscc].hex(), roles)] if uscc in keys else []
+        if uscc == governing and governor is not None:
+            members.append(Member(governor.hex(), GOVERNOR_ROLES))
+        return Organisation(uscc, name, organisation_class, issuer_roles, tuple(members))
 
     return [
         *(organisation(row.uscc, row.name, "government") for row in sample.departments()),

@@ -59,6 +59,20 @@ def test_a_department_may_issue_its_own_type_and_no_other() -> None:
     assert not registry_layout.has_role(get, key, "issuer:business")
 
 
+def test_departments_deploy_enterprises_do_not_and_the_governor_governs() -> None:
+    governor = SigningKey(bytes([99]) * 32).public
+    enterprise = sample.enterprises()[0].uscc
+    keys = _keys() | {enterprise: SigningKey(bytes([98]) * 32).public}
+    get = _registry(genesis.build(_validators(4), keys, created_ms=1, governor=governor))
+    for department in sample.departments():
+        assert registry_layout.has_role(get, keys[department.uscc].hex(), "deployer")
+        assert not registry_layout.has_role(get, keys[department.uscc].hex(), "governor")
+    assert not registry_layout.has_role(get, keys[enterprise].hex(), "deployer")
+    assert registry_layout.has_role(get, governor.hex(), "governor")
+    assert registry_layout.has_role(get, governor.hex(), "submitter")
+    assert not registry_layout.has_role(get, governor.hex(), "deployer")
+
+
 def test_library_contracts_are_in_force_from_the_first_block() -> None:
     document = genesis.build(_validators(4), _keys(), created_ms=1)
     entries = {key: value for name, key, value in document.state if name == "contracts"}
