@@ -70,6 +70,8 @@ def on_blocks(s: State, event: BlocksFetched) -> None:
     for block, certificate in _covered(event.blocks):
         if block.n > s.h and (s.halted is not None or not _take(s, block, certificate)):
             return
+    # What was decided above these blocks waited for them; nothing else might come to move it.
+    normal.append_decided(s)
     if event.blocks:
         fetch_if_behind(s, stalled=False)
 

@@ -90,9 +90,9 @@ def on_body_checked(s: State, event: BodyChecked) -> None:
         ruling = s.safety.prepare(n, event.digest, proposal.signature)
         if ruling is None:
             continue
+        keep_body(s, n, event.digest)
         s.persist(s.safety.anchored(n, s.certificate))
         s.persist(ruling.record)
-        keep_body(s, n, event.digest)
         s.broadcast(ruling.vote)
         on_vote(s, ruling.vote)
         append_decided(s)
@@ -112,7 +112,10 @@ def _acceptable(s: State, n: Height, body: Body, digest: Digest) -> bool:
 
 
 def keep_body(s: State, n: Height, digest: Digest) -> None:
-    """Have the body on disk before anyone may count on our having it."""
+    """Have the body on disk before anyone may count on our having it.
+
+    Before the vote's record, too: a crash between them would bring back the vote alone.
+    """
     if digest not in s.bodies:
         s.out.append(PersistBody(n, digest))
     s.bodies[digest] = max(n, s.bodies.get(digest, n))
@@ -132,9 +135,9 @@ def on_propose(s: State, event: Propose) -> None:
     ruling = s.safety.propose(n, body.digest)
     if ruling is None:
         return
+    keep_body(s, n, body.digest)
     s.persist(s.safety.anchored(n, s.certificate))
     s.persist(ruling.record)
-    keep_body(s, n, body.digest)
     s.broadcast(ruling.vote)
     on_vote(s, ruling.vote)
 

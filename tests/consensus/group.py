@@ -281,7 +281,10 @@ class Solo:
             if isinstance(effect, Persist | PersistBody | AppendDecided):
                 assert isinstance(effect, DURABLE), "the driver would not write it first"
             if isinstance(effect, Persist):
-                self.wal.append(effect.record)
+                record = effect.record
+                if isinstance(record, PrePrepared):
+                    assert record.digest in self.bodies, "a crash here would leave the vote alone"
+                self.wal.append(record)
             elif isinstance(effect, PersistBody):
                 self.bodies[effect.digest] = effect.n
             elif isinstance(effect, Execute):

@@ -8,8 +8,8 @@ import pytest
 
 from consensus.catch_up import BACKLOG_MAX
 from consensus.effects import AppendDecided, Effect, Execute, SaveCertificate
-from consensus.events import BlocksFetched, FetchedBlock
-from consensus.messages import Checkpoint, FetchBlocks
+from consensus.events import BlocksFetched, BodyArrived, FetchedBlock
+from consensus.messages import Checkpoint, FetchBlocks, FetchBody
 from ledger.types import Height
 from tests.consensus.group import Group, Solo, digest, header, of, sent, sent_to
 
@@ -170,6 +170,22 @@ def test_blocks_that_are_decided_here_are_not_appended_twice(group: Group, backu
     backup.executed(1)
     backup.executed(2)
     assert backup.replica.status.certified == 2
+
+
+@pytest.mark.parametrize("in_hand", [True, False])
+def test_what_was_decided_above_a_fetched_block_follows_it(backup: Solo, in_hand: bool) -> None:
+    """Its COMMITs have come; no other message may ever come to move it."""
+    body = backup.group.body(2, at_ms=backup.now)
+    if in_hand:
+        backup.take(body)
+    backup.commits(0, 2, body.digest)
+    backup.hear(h=1)
+    (question,) = asked(backup.tick(2))
+    effects = answer(backup, question[0], 1, 1)
+    if not in_hand:
+        assert [message.digest for _, message in sent_to(effects, FetchBody)] == [body.digest]
+        effects += backup.step(BodyArrived(backup.at(), body.digest))
+    assert [item.n for item in of(effects, AppendDecided)] == [1, 2]
 
 
 def test_a_certificate_ahead_of_execution_starts_the_question(group: Group, backup: Solo) -> None:

@@ -36,8 +36,8 @@ def test_a_height_passes_through_its_phases(group: Group) -> None:
     body = group.body(1)
     assert [type(item).__name__ for item in backup.take(body)] == [
         "CheckBody",
-        "Persist",
         "PersistBody",
+        "Persist",
         "Broadcast",
     ]
     effects = backup.prepares(0, 1, body.digest, "org-02")

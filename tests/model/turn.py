@@ -52,8 +52,8 @@ from tests.model.likeness import protocol_state
 from tests.model.rules import Broken, Said, hear
 from tests.model.scope import BASE_HASH, NOW_MS, Choice, World
 
-LOST_IN_CRASH: Final = frozenset(("certificates", "fetched"))
-"""What others' messages bring again."""
+LOST_IN_CRASH: Final = frozenset(("certificates", "fetched", "decided"))
+"""What others' messages bring again; `decided` is what waits for a height below it."""
 
 
 class Input(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.mutant import Mutant, change, simulation, storage, unit
+from tests.mutants.mutant import Mutant, change, model, simulation, storage, unit
 
 NORMAL = "consensus/normal.py"
 VIEW_CHANGE = "consensus/view_change.py"
@@ -23,28 +23,43 @@ DURABILITY: list[Mutant] = [
     change(
         "a PREPARE is not recorded",
         NORMAL,
-        "        s.persist(ruling.record)\n        keep_body",
-        "        keep_body",
+        "        s.persist(ruling.record)\n        s.broadcast",
+        "        s.broadcast",
         IN_NORMAL,
     ),
     change(
         "a PREPARE is sent before it is recorded",
         NORMAL,
         """        s.persist(ruling.record)
-        keep_body(s, n, event.digest)
         s.broadcast(ruling.vote)
 """,
         """        s.broadcast(ruling.vote)
         s.persist(ruling.record)
-        keep_body(s, n, event.digest)
 """,
         IN_NORMAL,
     ),
     change(
+        "a PREPARE is recorded before its body",
+        NORMAL,
+        """        keep_body(s, n, event.digest)
+        s.persist(s.safety.anchored(n, s.certificate))
+        s.persist(ruling.record)
+""",
+        """        s.persist(s.safety.anchored(n, s.certificate))
+        s.persist(ruling.record)
+        keep_body(s, n, event.digest)
+""",
+        IN_NORMAL,
+        model("model/test_model.py::test_one_height_of_four_with_crashes"),
+    ),
+    change(
         "a proposal is not recorded",
         NORMAL,
-        "    s.persist(ruling.record)\n    keep_body(s, n, body.digest)\n",
-        "    keep_body(s, n, body.digest)\n",
+        """    s.persist(s.safety.anchored(n, s.certificate))
+    s.persist(ruling.record)
+""",
+        """    s.persist(s.safety.anchored(n, s.certificate))
+""",
         IN_NORMAL,
     ),
     change(
@@ -292,10 +307,10 @@ DURABILITY: list[Mutant] = [
     change(
         "a vote beyond the last window of the log brings no Certificate",
         NORMAL,
-        """            continue
+        """        keep_body(s, n, event.digest)
         s.persist(s.safety.anchored(n, s.certificate))
 """,
-        """            continue
+        """        keep_body(s, n, event.digest)
 """,
         IN_RECOVERY,
         simulation("simulation/test_rows_crash.py::test_row_33_a_certificate_lost_with_the_power"),
