@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Final
 
 import click
 
@@ -13,9 +11,7 @@ from cli.contract import starter
 from cli.errors import Refused
 from cli.settings import json_option
 from contracts import shipped
-from contracts.deployment_layout import RESERVED
-
-NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+from contracts.deployment_layout import NAME, RESERVED
 
 
 @click.command("new")

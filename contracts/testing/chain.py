@@ -41,29 +41,55 @@ class Chain:
     """A network's state and clock, and the whole library deployed as genesis does it."""
 
     def __init__(self, laboratory: lab.Lab | None = None) -> None:
-        self._lab = laboratory or lab.current()
-        self._chain_id = self._lab.new_chain_id()
+        self.lab = laboratory or lab.current()
+        self._chain_id = self.lab.new_chain_id()
         self._entries: dict[StateKey, bytes] = dict(_genesis())
         self._state = MemoryState(self._entries)
         self._under_test: dict[str, Contract] = {}
         self._roles: dict[str, set[str]] = {}
         self.height = Height(0)
         self.time_ms = TIME_MS
-        self.author = self.signer("author")
+        self.author = self.signer("author", registry_layout.DEPLOYER)
 
     # What is on the chain
 
     def deploy(self, contract: Contract, name: str | None = None) -> Deployed:
-        """Deploy `contract` as `name`, by default that of its file; the report will cover it."""
+        """Deploy `contract` as `name`, by default that of its file; the report will cover it.
+
+        It stands there as if from genesis, but belongs to the organisation of `author`. (What a
+        deployment costs: `chain.call("contracts", "deploy", name, source)`.)
+        """
         name = name or contract.name
-        self._put(deployment_layout.seed_entries([(name, contract.source)]))
+        (namespace, key, entry), *others = deployment_layout.seed_entries([(name, contract.source)])
+        owned = cast(dict[str, object], entry) | {"owner": self.author.organisation}
+        self._put([(namespace, key, owned), *others])
         self._under_test[name] = contract
-        self._lab.record.deployed(contract)
+        self.lab.record.deployed(contract)
         return Deployed(self, name, contract)
 
     def contract(self, name: str) -> Deployed:
         """The deployed contract `name`: one that the test deployed, or one of the library."""
         return Deployed(self, name, self._under_test.get(name) or library(name))
+
+    def upgrade(self, name: str, contract: Contract, *, by: Signers = None) -> Receipt:
+        """As `Deployed.upgrade`."""
+        __tracebackhide__ = True
+        before = self._under_test.get(name)
+        self._under_test[name] = contract
+        self.lab.record.deployed(contract)
+        try:
+            return self.call(
+                deployment_layout.CONTRACT,
+                "upgrade",
+                name,
+                contract.source,
+                by=by,
+                gas=TRANSACTION_GAS_MAX,
+            )
+        except CallFailed:
+            if before is not None:
+                self._under_test[name] = before
+            raise
 
     def signer(
         self,
@@ -132,7 +158,7 @@ class Chain:
     ) -> Receipt:
         """A transaction of one call, which must end ok. Raises `CallFailed` if it does not.
 
-        `by` signs, by default `author`, who may submit and nothing else.
+        `by` signs, by default `author`, who may submit and deploy, and nothing else.
         """
         __tracebackhide__ = True
         receipt = self.attempt(contract, method, *args, by=by, gas=gas, **named)
@@ -173,7 +199,7 @@ class Chain:
             atomic=atomic,
             signers=tuple(signer.public for signer in signers),
         )
-        outcome, where = self._lab.run(context, transaction, self._state, self._under_test)
+        outcome, where = self.lab.run(context, transaction, self._state, self._under_test)
         self._append(outcome.writes)
         return [
             Receipt.of(
@@ -190,7 +216,7 @@ class Chain:
         __tracebackhide__ = True
         call = self.prepare(contract, method, *args, **named)
         context = BlockContext(self._chain_id, self.height, self.time_ms)
-        outcome, where = self._lab.query(
+        outcome, where = self.lab.query(
             context, call, self._state, Gas(CALL_GAS_MAX), self._under_test
         )
         receipt = Receipt.of(outcome, (), where, f"{contract}.{method}")
@@ -238,7 +264,7 @@ class Chain:
                 self._entries[name] = data
         self.height = Height(self.height + 1)
         self.time_ms = TimeMs(self.time_ms + passed_ms)
-        self._lab.committed(self.height, writes)
+        self.lab.committed(self.height, writes)
 
 
 class Deployed:
@@ -270,6 +296,16 @@ class Deployed:
     def prepare(self, method: str, *args: Any, **named: Any) -> Call:
         """As `Chain.prepare`."""
         return self.chain.prepare(self.name, method, *args, **named)
+
+    def upgrade(self, contract: Contract, *, by: Signers = None) -> Receipt:
+        """Upgrade to `contract` at once and run its `migrate()`, if it has one, in a transaction.
+
+        Raises `CallFailed` if that does not end ok; then the version before goes on.
+        """
+        __tracebackhide__ = True
+        receipt = self.chain.upgrade(self.name, contract, by=by)
+        self.contract = contract
+        return receipt
 
     @property
     def state(self) -> dict[str, Any]:

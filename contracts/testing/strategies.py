@@ -71,11 +71,14 @@ def _alternative(alternative: Alternative) -> SearchStrategy[Any]:
 
 @lru_cache(1)
 def _anything() -> SearchStrategy[Any]:
-    return st.recursive(
-        st.one_of(*_PLAIN.values()),
+    plain = st.one_of(*_PLAIN.values())
+    nested = st.recursive(
+        plain,
         lambda inner: (
             st.lists(inner, max_size=_ITEMS_MAX)
             | st.dictionaries(st.text(), inner, max_size=_ITEMS_MAX)
         ),
         max_leaves=_LEAVES_MAX,
     )
+    # Recursion alone would draw hardly any plain values.
+    return st.one_of(*_PLAIN.values(), nested)

@@ -9,6 +9,7 @@ import pytest
 from contracts.testing import CallFailed, Chain, library, load, parse, uscc
 from contracts.testing.contract import NotAContract
 from contracts.testing.lab import Lab, current, installed
+from contracts.testing.report import coverage
 from contracts.worker.checkdigits import uscc_valid
 
 NOTES = parse(
@@ -168,6 +169,33 @@ def test_time_goes_on_and_never_back(chain) -> None:
     assert chain.time_ms > time_ms
     with pytest.raises(ValueError, match="only goes on"):
         chain.advance(to="2026-02-01")
+
+
+def test_an_upgrade_migrates_or_nothing_changes(chain, notes, bureau) -> None:
+    notes.call("write", "1", "hello", by=bureau)
+    broken = parse(NOTES.source + '\n\ndef migrate():\n    require(False, "NOT_YET")\n', "broken")
+    with chain.expect_reverted("NOT_YET"):
+        notes.upgrade(broken)
+    assert notes.contract is NOTES
+    with chain.expect("rejected", "missing_role"):
+        notes.upgrade(broken, by=bureau)
+    migrate = (
+        "\n\ndef migrate():\n"
+        '    for key in keys("note/", 100):\n'
+        "        note = get(key)\n"
+        '        note["version"] = 2\n'
+        "        put(key, note)\n"
+    )
+    better = parse(NOTES.source + migrate, "better")
+    notes.upgrade(better)
+    assert notes.contract is better
+    assert notes.view("show", "1")["version"] == 2
+    missing = {row.contract: row.missing for row in coverage(chain.lab.record)}
+    assert not set(range(28, 33)) & set(missing["better"])
+    frozen = chain.call("contracts", "freeze", "notes", "until the audit is done")
+    assert frozen.events[0].name == "frozen"
+    with chain.expect("rejected", "frozen"):
+        notes.call("erase", "1")
 
 
 def test_the_library_is_there_and_calls_reach_it(chain) -> None:
