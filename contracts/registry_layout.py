@@ -50,6 +50,16 @@ class Organisation(NamedTuple):
     members: tuple[Member, ...]
 
 
+class Standing(NamedTuple):
+    """The organisation that a key belongs to, None for nobody's, and the roles that count."""
+
+    organisation: str | None
+    roles: frozenset[str]
+
+
+NOBODY: Final = Standing(None, frozenset())
+
+
 def organisation_key(uscc: str) -> str:
     return "organisation/" + uscc
 
@@ -98,12 +108,26 @@ def organisation_in(member: object) -> str | None:
     return str(member["organisation"]) if isinstance(member, dict) else None
 
 
+def standing(get: Get, key: str) -> Standing:
+    """What the key `key` (hex) stands for now."""
+    member = get(member_key(key))
+    if not isinstance(member, dict):
+        return NOBODY
+    uscc = str(member["organisation"])
+    organisation = get(organisation_key(uscc))
+    if not isinstance(organisation, dict) or organisation["status"] != ACTIVE:
+        return Standing(uscc, frozenset())
+    accredited = organisation["accreditations"]
+    return Standing(
+        uscc,
+        frozenset(
+            role
+            for role in member["roles"]
+            if not role.startswith(ISSUER_PREFIX) or role in accredited
+        ),
+    )
+
+
 def has_role(get: Get, key: str, role: str) -> bool:
     """Whether the key `key` (hex) may act as `role` now."""
-    member = get(member_key(key))
-    if not isinstance(member, dict) or role not in member["roles"]:
-        return False
-    organisation = get(organisation_key(member["organisation"]))
-    if not isinstance(organisation, dict) or organisation["status"] != ACTIVE:
-        return False
-    return not role.startswith(ISSUER_PREFIX) or role in organisation["accreditations"]
+    return role in standing(get, key).roles

@@ -90,12 +90,13 @@ def instantiate(compiled: Compiled, host: Host, meter: Meter) -> Instance:
 class _Entry:
     """One method with its boundary."""
 
-    __slots__ = ("function", "method", "readers", "result")
+    __slots__ = ("function", "method", "readers", "result", "short")
 
     def __init__(self, method: Method, function: Callable[..., Any]) -> None:
         self.method = method
         self.function = function
         self.readers = [_reader(parameter.type) for parameter in method.parameters]
+        self.short = [_short(reader) for reader in self.readers]
         self.result = _reader(method.returns)
 
     def arguments(self, cell: Cell, args: list[Any] | dict[str, Any]) -> list[Any]:
@@ -106,11 +107,15 @@ class _Entry:
             args = _positional(parameters, args)
         elif len(args) > len(parameters):
             raise ContractError("TYPE")
-        values = [reader(cell, value) for reader, value in zip(self.readers, args, strict=False)]
-        for parameter in parameters[len(values) :]:
-            if parameter.default is NO_DEFAULT:
-                raise ContractError("TYPE")
-            values.append(parameter.default)
+        values = [
+            value if type(value) is str and len(value) < short else reader(cell, value)
+            for reader, short, value in zip(self.readers, self.short, args, strict=False)
+        ]
+        if len(values) < len(parameters):
+            for parameter in parameters[len(values) :]:
+                if parameter.default is NO_DEFAULT:
+                    raise ContractError("TYPE")
+                values.append(parameter.default)
         return values
 
 
@@ -132,11 +137,6 @@ def _positional(parameters: tuple[Parameter, ...], args: dict[str, Any]) -> list
 def _reader(expected: ValueType) -> Reader:
     """What takes a value of the type `expected` over the boundary."""
 
-    def text(cell: Cell, value: Any) -> Any:
-        if type(value) is not str:
-            raise ContractError("TYPE")
-        return value if len(value) < SHORT else export(cell, value)
-
     def checked(cell: Cell, value: Any) -> Any:
         copy = export(cell, value)
         if type(copy) not in plain and not expected.accepts(copy):
@@ -150,7 +150,18 @@ def _reader(expected: ValueType) -> Reader:
     plain = expected.plain
     if expected == ANY:
         return export
-    return {"str": text, "None": nothing}.get(str(expected), checked)
+    return {"str": _read_text, "None": nothing}.get(str(expected), checked)
+
+
+def _read_text(cell: Cell, value: Any) -> Any:
+    if type(value) is not str:
+        raise ContractError("TYPE")
+    return export(cell, value)
+
+
+def _short(reader: Reader) -> int:
+    """Strings shorter than this are taken by `reader` as they are, so it need not be called."""
+    return SHORT if reader is _read_text or reader is export else 0
 
 
 _HOST_READERS: Final[Mapping[str, Sequence[Reader]]] = {
@@ -167,6 +178,7 @@ def _wrap(signature: HostFunction, function: Callable[..., Any], cell: Cell) -> 
     name, parameters = signature.name, signature.parameters
     readers = _HOST_READERS[name]
     first, second = (*readers, export, export)[:2]
+    short = _short(first)
 
     def nullary() -> Any:
         try:
@@ -175,16 +187,19 @@ def _wrap(signature: HostFunction, function: Callable[..., Any], cell: Cell) -> 
             raise HostFault(name) from error
 
     def unary(argument: Any) -> Any:
-        value = first(cell, argument)
+        if type(argument) is not str or len(argument) >= short:
+            argument = first(cell, argument)
         try:
-            return function(value)
+            return function(argument)
         except INTERPRETER_ERRORS as error:
             raise HostFault(name) from error
 
     def binary(argument: Any, other: Any) -> Any:
-        value, another = first(cell, argument), second(cell, other)
+        if type(argument) is not str or len(argument) >= short:
+            argument = first(cell, argument)
+        other = second(cell, other)
         try:
-            return function(value, another)
+            return function(argument, other)
         except INTERPRETER_ERRORS as error:
             raise HostFault(name) from error
 

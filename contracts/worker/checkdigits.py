@@ -34,10 +34,9 @@ _HYBRID_START: Final = _HYBRID[36]
 # After a right check symbol the sum is 1 mod 36, hence the doubled product 2.
 _HYBRID_RIGHT: Final = _HYBRID[2]
 
-# GB/T 36904: the arc of electronic licences, and where dots part the five fields behind it.
+# GB/T 36904: the arc of electronic licences, and the symbols of the five fields behind it.
 _LICENCE_ROOT: Final = "1.2.156.3005.2."
 _LICENCE_SIZE: Final = 73
-_LICENCE_DOTS: Final = (36, 55, 67, 71)
 _LICENCE_SYMBOLS: Final = 54
 
 _MONTHS: Final = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
@@ -86,9 +85,8 @@ def licence_id_valid(text: str) -> bool:
     if len(text) != _LICENCE_SIZE or not text.startswith(_LICENCE_ROOT):
         return False
     symbols = text[len(_LICENCE_ROOT) :].replace(".", "")
-    if len(symbols) != _LICENCE_SYMBOLS or any(text[at] != "." for at in _LICENCE_DOTS):
-        return False
-    return mod_37_36_valid(symbols)
+    dotted = text[36] == text[55] == text[67] == text[71] == "."
+    return dotted and len(symbols) == _LICENCE_SYMBOLS and mod_37_36_valid(symbols)
 
 
 def date_valid(text: str) -> bool:

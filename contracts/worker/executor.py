@@ -32,6 +32,7 @@ from contracts.dialect import (
     compile_source,
     instantiate,
 )
+from contracts.worker.directory import Directory
 from contracts.worker.host import Host, Scope
 from contracts.worker.platform import Platform, Rejected
 from contracts.worker.state import Committed, LayeredState, Writes
@@ -55,9 +56,6 @@ CODE_BYTES_MAX: Final = 64
 
 CONTRACTS_CACHED: Final = 64
 """Compiled contracts kept; the oldest goes first."""
-
-VALUES_CACHED: Final = 4_096
-"""Decoded platform entries kept (members, organisations, deployments); all go when full."""
 
 Arguments = list[object] | dict[str, object]
 
@@ -111,23 +109,31 @@ class Executor:
         self._meter = Meter(0)
         self._instances: dict[tuple[str, bytes], tuple[Instance, Host]] = {}
         self._compiled: dict[bytes, Compiled | None] = {}
-        self._values: dict[bytes, object] = {}
+        self._directory = Directory()
+        self.standing = self._directory.standing
+        self.registry = self._directory.registry
+        self.deployment = self._directory.deployment
         self._active: list[str] = []
         self._platform = Platform(self, self._meter)
-        self.scope = Scope(LayeredState(committed), 0, 0)
+        self._begin(0, 0)
 
     def run(
         self, height: int, time_ms: int, transactions: Sequence[Transaction]
     ) -> list[TransactionRow]:
         """Execute the transactions of block `height` in order."""
-        self.scope = Scope(LayeredState(self._committed), height, time_ms)
+        self._begin(height, time_ms)
         return [self._transaction(transaction) for transaction in transactions]
 
     def query(self, height: int, time_ms: int, call: Call, gas_limit: int) -> CallRow:
         """Run a view at the state of block `height`; `now()` is `time_ms`."""
-        self.scope = Scope(LayeredState(self._committed), height, time_ms)
+        self._begin(height, time_ms)
         self.scope.viewing = True
         return self._call(call, gas_limit)
+
+    def _begin(self, height: int, time_ms: int) -> None:
+        state = LayeredState(self._committed)
+        self.scope = Scope(state, height, time_ms)
+        self._directory.begin(state, height)
 
     @property
     def writes(self) -> Writes:
@@ -142,10 +148,10 @@ class Executor:
     def _transaction(self, transaction: Transaction) -> TransactionRow:
         signers = [key.hex() for key in transaction.signers]
         self.scope.signers = signers
-        if not any(
-            registry_layout.has_role(self.registry, key, registry_layout.SUBMITTER)
-            for key in signers
-        ):
+        for key in signers:
+            if registry_layout.SUBMITTER in self.standing(key).roles:
+                break
+        else:
             refused = CallRow("rejected", "missing_role", 0, None)
             return TransactionRow(
                 "rejected", "missing_role", 0, [refused] * len(transaction.calls), [], {}
@@ -160,19 +166,22 @@ class Executor:
         share, left = divmod(transaction.gas_limit, count)
         rows: list[CallRow] = []
         events: list[EventRow] = []
+        ended: CallRow | None = None
         for index, call in enumerate(transaction.calls):
             left += share
             row = self._call(call, left)
             left -= row.gas
             rows.append(row)
-            state.end_call(keep=row.status == "ok")
-            if row.status == "ok":
+            succeeded = row.status == "ok"
+            state.end_call(keep=succeeded)
+            if succeeded:
                 self._take_events(events, index)
-        failed = next((row for row in rows if row.status != "ok"), None)
-        succeeded = any(row.status == "ok" for row in rows)
-        status, code = ("ok", "") if succeeded or failed is None else (failed.status, failed.code)
-        gas = sum(row.gas for row in rows)
-        return TransactionRow(status, code, gas, rows, events, state.end_transaction(keep=True))
+            if ended is None or (succeeded and ended.status != "ok"):
+                ended = row
+        assert ended is not None
+        gas = transaction.gas_limit - left
+        writes = state.end_transaction(keep=True)
+        return TransactionRow(ended.status, ended.code, gas, rows, events, writes)
 
     def _atomic(self, transaction: Transaction) -> TransactionRow:
         state = self.scope.state
@@ -197,7 +206,8 @@ class Executor:
         return TransactionRow("ok", "", gas, rows, events, state.end_transaction(keep=True))
 
     def _take_events(self, events: list[EventRow], index: int) -> None:
-        events += [EventRow(index, *event) for event in self.scope.events]
+        for contract, name, data in self.scope.events:
+            events.append(EventRow(index, contract, name, data))
 
     def _call(self, call: Call, left: int) -> CallRow:
         """Run one call with what is `left` of the transaction's gas."""
@@ -224,7 +234,7 @@ class Executor:
         return CallRow("ok", "", meter.used, value)
 
     def _invoke(self, sender: str, contract: str, method: str, args: Arguments) -> object:
-        found = deployment_layout.in_force(self.deployment, contract, self.scope.height)
+        found = self._directory.in_force(contract)
         if found is None:
             raise Rejected("unknown_contract")
         if found.status == deployment_layout.RETIRED:
@@ -272,9 +282,6 @@ class Executor:
         finally:
             self._active.pop()
 
-    def registry(self, key: str) -> object:
-        return self._value(registry_layout.CONTRACT, key)
-
     def _instance(self, contract: str, source_hash: bytes) -> tuple[Instance, Host]:
         name = (contract, source_hash)
         instance = self._instances.get(name)
@@ -315,21 +322,6 @@ class Executor:
         if compiled is None:
             raise Rejected("compile_refused")
         return compiled
-
-    def deployment(self, key: str) -> object:
-        return self._value(deployment_layout.CONTRACT, key)
-
-    def _value(self, contract: str, key: str) -> object:
-        """A platform entry, decoded once for each distinct value and never handed to contracts."""
-        data = self.scope.state.get(contract, key)
-        if data is None:
-            return None
-        values = self._values
-        if data not in values:
-            if len(values) == VALUES_CACHED:
-                values.clear()
-            values[data] = canonical.decode(data)
-        return values[data]
 
 
 class MissingSource(Exception):

@@ -15,9 +15,9 @@ import hashlib
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from contracts import registry_layout
 from contracts.dialect import ContractError, LimitExceeded, Meter
 from contracts.dialect.gas import HASHED_SHIFT, KEY_LISTED, STATE_BYTES_SHIFT
+from contracts.registry_layout import Standing
 from contracts.worker import checkdigits
 from contracts.worker.state import LayeredState
 from ledger import canonical
@@ -82,8 +82,8 @@ class Calls(Protocol):
     ) -> object:
         """Invoke a method of another contract on behalf of `caller`."""
 
-    def registry(self, key: str) -> object:
-        """Decoded value under `key` of the registry, not to be changed."""
+    def standing(self, key: str) -> Standing:
+        """Organisation and roles of a signer's key (hex)."""
 
 
 class Host:
@@ -171,15 +171,14 @@ class Host:
 
     def organisation(self) -> str | None:
         signers = self._calls.scope.signers
-        return (
-            registry_layout.organisation_of(self._calls.registry, signers[0]) if signers else None
-        )
+        return self._calls.standing(signers[0]).organisation if signers else None
 
     def has_role(self, role: str) -> bool:
-        registry = self._calls.registry
-        return any(
-            registry_layout.has_role(registry, key, role) for key in self._calls.scope.signers
-        )
+        calls = self._calls
+        for key in calls.scope.signers:  # noqa: SIM110 (a generator costs as much as all the rest)
+            if role in calls.standing(key).roles:
+                return True
+        return False
 
     def now(self) -> int:
         return self._calls.scope.time_ms

@@ -40,6 +40,8 @@ class LayeredState:
         self._transaction: Writes = {}
         self._call: Writes = {}
         self._touched: dict[str, list[str]] = {}
+        self.written: set[str] = set()
+        """Contracts whose name space some call of the block wrote into, kept or not."""
 
     def get(self, contract: str, key: str) -> bytes | None:
         name = (contract, key)
@@ -54,8 +56,9 @@ class LayeredState:
     def put(self, contract: str, key: str, data: bytes | None) -> None:
         name = (contract, key)
         self._call[name] = data
-        touched = self._touched.get(contract)
-        if touched is not None:
+        self.written.add(contract)
+        if contract in self._touched:
+            touched = self._touched[contract]
             at = bisect_left(touched, key)
             if at == len(touched) or touched[at] != key:
                 touched.insert(at, key)
@@ -103,9 +106,10 @@ class LayeredState:
 
     def end_call(self, *, keep: bool) -> None:
         """Keep or drop what the call wrote."""
-        if keep:
-            self._transaction.update(self._call)
-        self._call = {}
+        if self._call:
+            if keep:
+                self._transaction.update(self._call)
+            self._call = {}
 
     def end_transaction(self, *, keep: bool) -> Writes:
         """Keep or drop what the transaction wrote, and return what was kept."""

@@ -29,95 +29,76 @@ def export(cell: Cell, value: Any) -> Any:
     """A plain copy of `value` that may leave the contract, or enter it: arguments, results, state.
 
     Tuples become lists; integers have 64 bits, dicts str keys in ascending order, so the copy is
-    ready to be packed (`ledger.canonical.pack`). Raises LimitExceeded (INTEGER,
-    STRING, LIST, DICT, DEPTH, NODES), OutOfGas, and TypeError for what can't be stored.
+    ready to be packed (`ledger.canonical.pack`). Raises LimitExceeded (INTEGER, STRING, LIST,
+    DICT, DEPTH, NODES), OutOfGas, and TypeError for what can't be stored.
     """
+    return _copy(cell, value, limits.VALUE_DEPTH_MAX, [0, 0])
+
+
+def _copy(cell: Cell, value: Any, depth: int, seen: list[int]) -> Any:
+    """`seen` counts the nodes of containers and the characters of long strings so far."""
     kind = type(value)
     if kind is str:
-        return _export_text(cell, value)
+        return value if len(value) < gas.SHORT else _long_text(cell, value, seen)
+    if kind is dict or kind is MappingProxyType:
+        _enter(cell, 2 * len(value), depth, seen)
+        return _copy_dict(cell, value, depth - 1, seen)
     if kind is int:
         if _INTEGER_MIN <= value <= _INTEGER_MAX:
             return value
         raise LimitExceeded("INTEGER")
     if value is None or kind is bool:
         return value
-    return _Export(cell).copy(value, limits.VALUE_DEPTH_MAX)
-
-
-def _export_text(cell: Cell, text: str) -> str:
-    if len(text) >= gas.SHORT:
-        charge(cell, len(text) >> gas.CHARACTERS_SHIFT)
-        if len(text) > _NARROW and len(text.encode()) > limits.STRING_MAX:
+    if kind is list or kind is tuple:
+        _enter(cell, len(value), depth, seen)
+        return [_copy(cell, item, depth - 1, seen) for item in value]
+    if kind is bytes:
+        charge(cell, len(value) >> gas.CHARACTERS_SHIFT)
+        _count(len(value), seen)
+        if len(value) > limits.STRING_MAX:
             raise LimitExceeded("STRING")
+        return value
+    raise TypeError
+
+
+def _copy_dict(cell: Cell, value: Any, depth: int, seen: list[int]) -> dict[str, Any]:
+    """In canonical order, like any dict that comes from the state."""
+    for key in value:
+        if type(key) is not str:
+            raise TypeError
+        if len(key) >= gas.SHORT:  # before sorting, which compares
+            _long_text(cell, key, seen)
+    result = {}
+    for key in sorted(value):
+        item = value[key]
+        short = type(item) is str and len(item) < gas.SHORT
+        result[key] = item if short else _copy(cell, item, depth, seen)
+    return result
+
+
+def _enter(cell: Cell, nodes: int, depth: int, seen: list[int]) -> None:
+    """Pay for the nodes of a container before they are walked."""
+    charge(cell, gas.VALUE_NODE * (nodes + 4))
+    seen[0] += nodes
+    if depth == 0:
+        raise LimitExceeded("DEPTH")
+    if seen[0] > limits.VALUE_NODES_MAX:
+        raise LimitExceeded("NODES")
+
+
+def _long_text(cell: Cell, text: str, seen: list[int]) -> str:
+    charge(cell, len(text) >> gas.CHARACTERS_SHIFT)
+    _count(len(text), seen)
+    if len(text) > _NARROW and len(text.encode()) > limits.STRING_MAX:
+        raise LimitExceeded("STRING")
     return text
 
 
-class _Export:
-    """One export of a container, with its count of nodes and of characters in long strings."""
-
-    __slots__ = ("cell", "characters", "nodes")
-
-    def __init__(self, cell: Cell) -> None:
-        self.cell = cell
-        self.nodes = 0
-        self.characters = 0
-
-    def copy(self, value: Any, depth: int) -> Any:
-        kind = type(value)
-        if kind is str:
-            return value if len(value) < gas.SHORT else self.long_text(value)
-        if kind is int:
-            if _INTEGER_MIN <= value <= _INTEGER_MAX:
-                return value
-            raise LimitExceeded("INTEGER")
-        if value is None or kind is bool:
-            return value
-        if kind is dict or kind is MappingProxyType:
-            self.enter(2 * len(value), depth)
-            return self.copy_dict(value, depth - 1)
-        if kind is list or kind is tuple:
-            self.enter(len(value), depth)
-            return [self.copy(item, depth - 1) for item in value]
-        if kind is bytes:
-            charge(self.cell, len(value) >> gas.CHARACTERS_SHIFT)
-            self.count(len(value))
-            if len(value) > limits.STRING_MAX:
-                raise LimitExceeded("STRING")
-            return value
-        raise TypeError
-
-    def long_text(self, text: str) -> str:
-        self.count(len(text))
-        return _export_text(self.cell, text)
-
-    def count(self, characters: int) -> None:
-        """Bound the sum: one string may stand in many places, and each is written out."""
-        self.characters += characters
-        if self.characters > limits.VALUE_CHARACTERS_MAX:
-            raise LimitExceeded("STRING")
-
-    def enter(self, nodes: int, depth: int) -> None:
-        """Pay for the nodes of a container before they are walked."""
-        self.nodes += nodes
-        charge(self.cell, gas.VALUE_NODE * (nodes + 4))
-        if depth == 0:
-            raise LimitExceeded("DEPTH")
-        if self.nodes > limits.VALUE_NODES_MAX:
-            raise LimitExceeded("NODES")
-
-    def copy_dict(self, value: Any, depth: int) -> dict[str, Any]:
-        """In canonical order, like any dict that comes from the state."""
-        for key in value:
-            if type(key) is not str:
-                raise TypeError
-            if len(key) >= gas.SHORT:  # before sorting, which compares
-                self.long_text(key)
-        result = {}
-        for key in sorted(value):
-            item = value[key]
-            short = type(item) is str and len(item) < gas.SHORT
-            result[key] = item if short else self.copy(item, depth)
-        return result
+def _count(characters: int, seen: list[int]) -> None:
+    """Bound their sum: one string may stand in many places, and each is written out."""
+    seen[1] += characters
+    if seen[1] > limits.VALUE_CHARACTERS_MAX:
+        raise LimitExceeded("STRING")
 
 
 def measure(cell: Cell, value: Any, depth: int = limits.VALUE_DEPTH_MAX) -> int:
