@@ -74,6 +74,11 @@ class Deployed(NamedTuple):
     status: str
 
 
+def name_allowed(name: str) -> bool:
+    """Whether a contract may be deployed under this name."""
+    return NAME.fullmatch(name) is not None and name not in RESERVED
+
+
 def source_key(source_hash: bytes) -> str:
     return "source/" + source_hash.hex()
 

@@ -26,12 +26,23 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol, cast
 
 from contracts import deployment_layout as layout
-from contracts.dialect import Compiled, CompileRefused, ContractError, Meter, Reverted
+from contracts.dialect import (
+    Compiled,
+    CompileRefused,
+    ContractError,
+    Meter,
+    Reverted,
+    compile_source,
+)
+from contracts.dialect.compiler import UNBOUNDED
 from contracts.worker.host import WRITE_GAS, WRITTEN_SHIFT, Scope
 from ledger import canonical
 
 CHANGE_GAS: Final = 1_000
 """A change, its writes and a new version aside: some reads of registry and entry."""
+
+OTHER_GAS: Final = 3_000
+"""More than anything else in such a call takes: finding it, the change, entry and history."""
 
 REASON_CHARACTERS_MAX: Final = 500
 """A sentence or two for people; papers belong elsewhere."""
@@ -97,7 +108,7 @@ class Platform:
         author = layout.deployer(self._chain.registry, self._chain.scope.signers)
         if author is None:
             raise Rejected("missing_role")
-        if layout.NAME.fullmatch(name) is None or name in layout.RESERVED:
+        if not layout.name_allowed(name):
             raise Reverted("BAD_NAME")
         if self._chain.deployment(name) is not None:
             raise Reverted("EXISTS")
@@ -222,6 +233,16 @@ class Platform:
         data = canonical.encode(cast(canonical.Value, value))
         self._meter.charge(WRITE_GAS + ((len(key) + len(data)) >> WRITTEN_SHIFT))
         self._chain.scope.state.put(layout.CONTRACT, key, data)
+
+
+def expected_gas(source: str) -> int:
+    """What deploying `source`, or upgrading to it, takes at most; a `migrate()` comes on top.
+
+    Raises CompileRefused.
+    """
+    meter = Meter(UNBOUNDED)
+    compile_source(source, meter)
+    return meter.used + (len(source.encode()) >> WRITTEN_SHIFT) + OTHER_GAS
 
 
 def _bound(parameters: tuple[str, ...], args: list[object] | dict[str, object]) -> list[Any]:
