@@ -28,6 +28,16 @@ _INTEGER: Final = re.compile(r"0[xX][0-9a-fA-F_]+|0[bB][01_]+|0[oO][0-7_]+|[0-9]
 _OPERATOR_WORDS: Final = frozenset(
     ("and", "or", "not", "if", "else", "in", "is", "for", "await", "yield", "from")
 )
+_KEYWORDS: Final = frozenset(
+    (
+        *("and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del"),
+        *("elif", "else", "except", "finally", "for", "from", "global", "if", "import", "in"),
+        *("is", "lambda", "nonlocal", "not", "or", "pass", "raise", "return", "try", "while"),
+        *("with", "yield"),
+    )
+)
+"""None, True and False are values."""
+
 _OPERATORS: Final = frozenset("+-*/%@&|^~<>=!.:")
 _CLOSING: Final = {")": "(", "]": "[", "}": "{"}
 _PREFIXES: Final = frozenset(("", "f", "r", "b", "rb", "br"))
@@ -56,6 +66,7 @@ class _Scanner:
         self.indents: list[list[int]] = [[0, 0]]
         self.deep = False
         self.in_field = False
+        self.after_value = False
 
     def refuse(self, at: int, what: str, instead: str = "") -> None:
         line = bisect_right(self.line_starts, at)
@@ -105,6 +116,7 @@ class _Scanner:
             if not self.brackets:
                 self.depths = [0]
                 self.deep = False
+                self.after_value = False
                 self.line_start()
         elif character == "#":
             end = text.find("\n", at)
@@ -128,10 +140,19 @@ class _Scanner:
             raise _Stop
         if word[0] in _OPERATOR_WORDS:
             self.stack()
+        self.value(ends=word[0] not in _KEYWORDS)
         self.at = word.end()
+
+    def value(self, *, ends: bool = True) -> None:
+        """Note whether a value ends here. After another one it stacks, for a parser that reports
+        `a b c d` goes down one level a name, and gives up with a MemoryError."""
+        if ends and self.after_value:
+            self.stack()
+        self.after_value = ends
 
     def number(self) -> None:
         start = self.at
+        self.value()
         literal = _NUMBER.match(self.text, start)
         assert literal is not None
         self.at = literal.end()
@@ -152,6 +173,8 @@ class _Scanner:
             self.depths[-1] = 0
         elif character in _OPERATORS:
             self.stack()
+        if character != " ":
+            self.after_value = character in _CLOSING
         self.at += 1
 
     def open(self, bracket: str) -> None:
@@ -220,6 +243,7 @@ class _Scanner:
             else:
                 self.at += 1
         self.at += len(mark)
+        self.after_value = True
 
     def escape(self, kind: str) -> None:
         following = self.text[self.at + 1 : self.at + 2]
@@ -247,6 +271,7 @@ class _Scanner:
         """Read `{...}` of an f-string; both parsers then agree on where it ends."""
         self.stack()
         self.at += 1
+        self.after_value = False
         self.depths.append(0)
         outer, self.brackets = self.brackets, []
         self.in_field = True
@@ -268,6 +293,7 @@ class _Scanner:
             else:
                 self.code()
         self.in_field = False
+        self.after_value = True
         self.brackets = outer
         self.depths.pop()
         self.at += 1

@@ -1,14 +1,16 @@
 """Locking the worker's process: limits, flags and a seccomp filter, in that order, for good.
 
 The dialect is the first wall. This is the second: whoever breaks out of the first finds a process
-that can read one pipe, write another, and use memory. Every other system call kills it.
+that can read one pipe, write another, and use memory. Every other system call kills it, and so do
+arguments that ordinary use of memory never has: one advice takes physical memory from the whole
+machine (MADV_HWPOISON, for root), and the rarer futex operations have a history of kernel bugs.
 
 The filter is classic BPF over `struct seccomp_data` (Linux `seccomp(2)`), assembled here for
 x86-64 and aarch64 and installed through `prctl`; no library is needed. `filter_program` is pure, so
-tests evaluate it for both machines wherever they run.
+tests evaluate it for both machines wherever they run. `python -m tests.escape` tries to get out.
 
-Left out: user and mount name spaces. They need rights or kernel settings that differ between hosts,
-and with no way to open, connect or execute there is nothing left for them to hide.
+Left out: user and mount name spaces, Landlock. They need rights or kernel settings that differ
+between hosts, and with no way to open, connect or execute nothing is left for them to hide.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ one block's frames."""
 DESCRIPTORS_MAX: Final = 65_536
 """`subprocess` has closed what it knew of; this closes stderr and whatever slipped through."""
 
-# Values of the kernel's interface: linux/prctl.h, linux/seccomp.h, linux/audit.h, linux/filter.h.
+# Values of the kernel's interface: linux/capability.h, linux/prctl.h, linux/seccomp.h, linux/audit.h, linux/filter.h.
+_CAPABILITY_VERSION_3: Final = 0x2008_0522
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
 _PR_SET_SECCOMP: Final = 22
@@ -41,16 +44,25 @@ ALLOW: Final = 0x7FFF_0000  # SECCOMP_RET_ALLOW
 _LOAD: Final = 0x20  # BPF_LD | BPF_W | BPF_ABS
 _JUMP_EQUAL: Final = 0x15  # BPF_JMP | BPF_JEQ | BPF_K
 _JUMP_GREATER_EQUAL: Final = 0x35  # BPF_JMP | BPF_JGE | BPF_K
-_JUMP_SET: Final = 0x45  # BPF_JMP | BPF_JSET | BPF_K
 _RETURN: Final = 0x06  # BPF_RET | BPF_K
 
 _NUMBER: Final = 0  # offsets in struct seccomp_data
 _ARCHITECTURE: Final = 4
 _ARGUMENTS: Final = 16
 
-_PROT_EXEC: Final = 0x4
-_MAP_ANONYMOUS: Final = 0x20
 _X32_BIT: Final = 0x4000_0000
+
+_PROT_NONE_TO_WRITE: Final = (0, 1, 2, 3)
+"""Whatever reads and writes; PROT_EXEC and the flags of special machines are none of them."""
+
+_MAP_PRIVATE_ANONYMOUS: Final = (0x22,)
+"""What malloc asks for. Not at a fixed place, not shared, not locked, no huge pages."""
+
+_MADV_DONTNEED_AND_FREE: Final = (4, 8)
+
+_FUTEX_WAIT_AND_WAKE: Final = (128, 129, 137, 138, 393)
+"""FUTEX_WAIT, WAKE, WAIT_BITSET, WAKE_BITSET of one process (FUTEX_PRIVATE_FLAG), and a wait until
+a time of day: all that locks of CPython and of the C library make."""
 
 Instruction = tuple[int, int, int, int]
 """code, jump if true, jump if false, constant: `struct sock_filter`."""
@@ -63,6 +75,8 @@ class Machine(NamedTuple):
     read: int
     write: int
     mmap: int
+    madvise: int
+    futex: int
     plain: dict[str, int]
 
 
@@ -72,14 +86,14 @@ MACHINES: Final = {
         read=0,
         write=1,
         mmap=9,
+        madvise=28,
+        futex=202,
         plain={
             "munmap": 11,
             "brk": 12,
             "rt_sigreturn": 15,
             "mremap": 25,
-            "madvise": 28,
             "exit": 60,
-            "futex": 202,
             "clock_gettime": 228,
             "exit_group": 231,
         },
@@ -89,14 +103,14 @@ MACHINES: Final = {
         read=63,
         write=64,
         mmap=222,
+        madvise=233,
+        futex=98,
         plain={
             "munmap": 215,
             "brk": 214,
             "rt_sigreturn": 139,
             "mremap": 216,
-            "madvise": 233,
             "exit": 93,
-            "futex": 98,
             "clock_gettime": 113,
             "exit_group": 94,
         },
@@ -117,10 +131,10 @@ class LockdownFailed(Exception):
 def filter_program(
     machine: Machine, read_descriptor: int, write_descriptor: int
 ) -> list[Instruction]:
-    """The filter as instructions: `read` and `write` on one descriptor each, anonymous memory that
+    """The filter as instructions: `read` and `write` on one descriptor each, private memory that
     cannot be executed, and the few calls of `machine.plain`; all else kills the process.
 
-    Descriptors and flags are 32-bit arguments, so their low words are all the kernel looks at.
+    The arguments looked at are 32-bit for the kernel, or their upper halves mean nothing to it.
     """
     program: list[Instruction] = [
         (_LOAD, 0, 0, _ARCHITECTURE),
@@ -132,31 +146,31 @@ def filter_program(
         (_RETURN, 0, 0, KILL),
     ]
     for number in machine.plain.values():
-        program += [(_JUMP_EQUAL, 0, 1, number), (_RETURN, 0, 0, ALLOW)]
-    for number, descriptor in ((machine.read, read_descriptor), (machine.write, write_descriptor)):
-        program += [
-            (_JUMP_EQUAL, 0, 4, number),
-            (_LOAD, 0, 0, _argument(0)),
-            (_JUMP_EQUAL, 0, 1, descriptor),
-            (_RETURN, 0, 0, ALLOW),
-            (_RETURN, 0, 0, KILL),
-        ]
-    program += [
-        (_JUMP_EQUAL, 0, 6, machine.mmap),
-        (_LOAD, 0, 0, _argument(2)),
-        (_JUMP_SET, 3, 0, _PROT_EXEC),
-        (_LOAD, 0, 0, _argument(3)),
-        (_JUMP_SET, 0, 1, _MAP_ANONYMOUS),
-        (_RETURN, 0, 0, ALLOW),
-        (_RETURN, 0, 0, KILL),
-        (_RETURN, 0, 0, KILL),
-    ]
+        program += _if_equal(number, [(_RETURN, 0, 0, ALLOW)])
+    program += _if_equal(machine.read, _only({0: (read_descriptor,)}))
+    program += _if_equal(machine.write, _only({0: (write_descriptor,)}))
+    program += _if_equal(machine.mmap, _only({2: _PROT_NONE_TO_WRITE, 3: _MAP_PRIVATE_ANONYMOUS}))
+    program += _if_equal(machine.madvise, _only({2: _MADV_DONTNEED_AND_FREE}))
+    program += _if_equal(machine.futex, _only({1: _FUTEX_WAIT_AND_WAKE}))
+    program.append((_RETURN, 0, 0, KILL))
     return program
 
 
-def _argument(index: int) -> int:
-    """Offset of the low word of argument `index`; both machines are little-endian."""
-    return _ARGUMENTS + 8 * index
+def _if_equal(value: int, then: list[Instruction]) -> list[Instruction]:
+    """Run `then` if `value` is loaded, else go on behind it."""
+    return [(_JUMP_EQUAL, 0, len(then), value), *then]
+
+
+def _only(accepted: dict[int, tuple[int, ...]]) -> list[Instruction]:
+    """Allow the call if each argument, by its index, has one of the values accepted, else kill."""
+    program: list[Instruction] = []
+    for index, values in accepted.items():
+        # Both machines are little-endian: the low word stands first.
+        program.append((_LOAD, 0, 0, _ARGUMENTS + 8 * index))
+        for left, value in zip(range(len(values) - 1, -1, -1), values, strict=True):
+            program.append((_JUMP_EQUAL, left + 1, 0, value))
+        program.append((_RETURN, 0, 0, KILL))
+    return [*program, (_RETURN, 0, 0, ALLOW)]
 
 
 class _SockFilter(ctypes.Structure):
@@ -170,6 +184,10 @@ class _SockFilter(ctypes.Structure):
 
 class _SockProgram(ctypes.Structure):
     _fields_ = (("size", ctypes.c_uint16), ("filter", ctypes.POINTER(_SockFilter)))
+
+
+class _CapabilityHeader(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
 
 
 def lock_down(read_descriptor: int, write_descriptor: int, parent: int, *, insecure: bool) -> None:
@@ -194,11 +212,20 @@ def lock_down(read_descriptor: int, write_descriptor: int, parent: int, *, insec
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(limit, (value, value))
+    _give_up_capabilities(libc)
     try:
         _install(libc, read_descriptor, write_descriptor)
     except LockdownFailed:
         if not insecure:
             raise
+
+
+def _give_up_capabilities(libc: ctypes.CDLL) -> None:
+    """Empty the effective, permitted and inheritable sets, which count if the node runs as root."""
+    header = _CapabilityHeader(_CAPABILITY_VERSION_3, 0)
+    nothing = (ctypes.c_uint32 * 6)()
+    if libc.capset(ctypes.byref(header), ctypes.byref(nothing)) != 0:
+        raise LockdownFailed("capset", ctypes.get_errno())
 
 
 def _install(libc: ctypes.CDLL, read_descriptor: int, write_descriptor: int) -> None:

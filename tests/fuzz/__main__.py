@@ -5,8 +5,8 @@
     python -m tests.fuzz --replay FILE                 runs one finding again
 
 Hunts have consecutive seeds from S on, each of 1,000 inputs. Prints inputs a second, and each
-finding with the smallest input that still shows it; ends with 1 if there was any. What is looked for
-is told in `hunt.py`.
+finding with the smallest input that still shows it; ends with 1 if there was any. What is looked
+for is told in `hunt.py`.
 """
 
 from __future__ import annotations

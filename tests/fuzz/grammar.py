@@ -71,8 +71,8 @@ PRODUCTIONS: Final[dict[str, tuple[str, ...]]] = {
     "p": ("n", "i", "s", "len(l)", "NAME", "d.get('a')", "str(n)", "i + n", "SMALL"),
     "x": (
         "{i}", "{s}", "{b}", "{l}", "{d}", "{y}", "None", "{d}[{k}]", "{l}[{i}]", "get({s})",
-        "{d}.setdefault({k}, {x})", "{d}.pop({k}, {x})", "({x}, {x})", "call('other', 'main', [{i}])",
-        "call({s}, {s}, {l})", "organisation()", "max({l})",
+        "{d}.setdefault({k}, {x})", "{d}.pop({k}, {x})", "({x}, {x})",
+        "call('other', 'main', [{i}])", "call({s}, {s}, {l})", "organisation()", "max({l})",
     ),
 }  # fmt: skip
 
@@ -131,7 +131,9 @@ def main(n: int):
 def program(rng: random.Random) -> str:
     """The text of a contract with a method `main(n: int)`."""
     helper = _body(rng, rng.randrange(3)).replace("helper(", "abs(")
-    return f"{HEAD}{helper}    return n\n{MAIN}{_body(rng, rng.randrange(1, 9))}    return [n, i, s]\n"
+    return (
+        f"{HEAD}{helper}    return n\n{MAIN}{_body(rng, rng.randrange(1, 9))}    return [n, i, s]\n"
+    )
 
 
 def _body(rng: random.Random, size: int) -> str:

@@ -23,9 +23,9 @@ TOKEN: Final = re.compile(
 
 WORDS: Final = (
     *BUILTINS, *METHODS, *HOST_FUNCTIONS,
-    "__class__", "__builtins__", "__import__", "__globals__", "_gas", "_add", "_exhausted", "_result",
-    "_items", "_t1", "_host_put", "eval", "exec", "open", "getattr", "type", "super", "print", "object",
-    "lambda", "yield", "await", "async", "try", "except", "finally", "raise", "class", "global",
+    "__class__", "__builtins__", "__import__", "__globals__", "_gas", "_add", "_exhausted",
+    "_result", "_items", "_t1", "_host_put", "eval", "exec", "open", "getattr", "type", "super", "print",
+    "object", "lambda", "yield", "await", "async", "try", "except", "finally", "raise", "class", "global",
     "nonlocal", "import", "from", "with", "match", "case", "type", "del", "pass", "return", "not",
     "and", "or", "is", "in", "if", "else", "elif", "for", "while", "break", "continue", "None",
     "True", "main", "n", "call", "view", "self", "format", "INDEX",
@@ -37,8 +37,8 @@ SYMBOLS: Final = (
     "9" * 90, "2 ** 256", "10 ** 9", "'a' * 65536", "\n", "\n    ", "    ", "\t",
 )  # fmt: skip
 CHARACTERS: Final = (
-    "\x00", "\r", "\f", "\x1a", "\ufeff", "\u202e", "\u2028", "\u00a0", "\u0301", "é", "ｎ", "ﬁ", "琼",
-    "\U0001d427", "\x85", "²", "٣",
+    "\x00", "\r", "\f", "\x1a", "\ufeff", "\u202e", "\u2028", "\u00a0", "\u0301", "é", "ｎ", "ﬁ",
+    "琼", "\U0001d427", "\x85", "²", "٣",
 )  # fmt: skip
 
 Mutation = Callable[[random.Random, str, Sequence[str]], str]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import warnings
 
 import pytest
@@ -84,6 +85,19 @@ def test_what_passes_never_exhausts_the_parser(text: str) -> None:
         except SyntaxError:
             return
     assert caught == []  # nothing that one parser warns of and a later one refuses
+
+
+@pytest.mark.parametrize("piece", ["y ", "match ", "1 ", "y 1 ", "y() ", "f'' y ", "None ", "not "])
+@pytest.mark.parametrize("before", ["", "x = ", "x = (", "def f(n):\n    "])
+def test_values_in_a_row_stack(before: str, piece: str) -> None:
+    """CPython goes down a level for each to tell what is wrong, and runs out of stack."""
+    many = limits.SOURCE_BYTES_MAX // len(piece) - 10
+    assert scan(before + piece * many)[1][0].what == "an expression this long"
+    for count in range(1, 200):
+        text, refusals = scan(before + piece * count)
+        if not refusals:
+            with contextlib.suppress(SyntaxError):
+                ast.parse(text)
 
 
 def _depth(node: ast.AST) -> int:

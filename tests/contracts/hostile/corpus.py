@@ -3,7 +3,7 @@
     ### name: status code
 
 as it ends when it is called as `main(3)` with 300,000 gas: `qiong contract run FILE main '[3]'`.
-They are no files of their own, for many are no Python, and some are not even text that editors keep.
+They are no files of their own, for many are no Python, and some no text that an editor would keep.
 
     python -m tests.contracts.hostile.corpus DIR        writes them as DIR/<category>/<name>.py
 """

@@ -57,6 +57,7 @@ def test_verdict_and_gas_are_the_same_on_every_interpreter(corpora: list[str]) -
     assert {status for status, *_ in reference.values()} >= {"ok", "error", "limit", "out_of_gas"}
     for seed, command in enumerate(commands, 1):
         found = verdicts(command, corpora, seed, FRAMES)
-        differing = {name: (found[name], row) for name, row in reference.items() if found[name] != row}
+        differing = {
+            name: (found[name], row) for name, row in reference.items() if found[name] != row
+        }
         assert differing == {}, command
-
