@@ -3,9 +3,10 @@
 Records are `consensus.records`, framed and chained by the segment log. Opening reads all of them
 back; bodies are kept aside, those above the certified height only.
 
-The log is rewritten when a segment's worth was appended: the replica says what a new log must begin
-with, the bodies it still needs follow, and the segments before that are dropped. Left out: what the
-records mean, and when a lost log silences the validator (both are the replica's).
+The log is rewritten once it is a segment long, or would take long to read back: the replica says
+what a new log must begin with, the bodies it still needs follow, and what lies before is dropped.
+Left out: what the records mean, and when a lost log silences the validator (both are the
+replica's).
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ log = logging.getLogger(__name__)
 
 SEGMENT_BYTES: Final = 32 << 20
 """Some minutes of full blocks; a restart reads at most about two of these."""
+
+RECORDS_MAX: Final = 4_096
+"""Records that a restart has to read, and to verify a quorum of signatures in every other one:
+about half a second. Small blocks would make 45,000 of a segment."""
 
 
 class VoteDamaged(IntegrityError):
@@ -61,7 +66,7 @@ class VoteLog:
         self.bodies: list[HeldBody] = []
         self._certified = certified
         self._segment_bytes = segment_bytes
-        self._appended_bytes = 0
+        self._bytes = self._records = 0
         try:
             self._log = SegmentLog(folder, segment_bytes=segment_bytes, on_record=self._read)
         except LogCorrupt as damage:
@@ -74,27 +79,31 @@ class VoteLog:
 
     @property
     def compaction_due(self) -> bool:
-        """Whether more than a segment was appended since the last compaction or opening."""
-        return self._appended_bytes >= self._segment_bytes
+        """Whether the log holds a segment, or RECORDS_MAX records, since its last compaction."""
+        return self._bytes >= self._segment_bytes or self._records >= RECORDS_MAX
 
     def append(self, payloads: Sequence[bytes]) -> None:
         """Append encoded records and sync. Raises `StoreFull`, `StoreFailed`: then stop voting."""
         self._log.append(payloads)
         self._log.sync()
-        self._appended_bytes += sum(map(len, payloads))
+        self._bytes += sum(map(len, payloads))
+        self._records += len(payloads)
 
     def compact(self, payloads: Sequence[bytes]) -> None:
         """Let the log begin with `payloads`: append and sync them, then drop what lies before."""
         if payloads:
+            self._log.roll()
             first = self._log.append(payloads)
             self._log.sync()
             self._log.drop_before(first)
-        self._appended_bytes = 0
+        self._bytes = self._records = 0
 
     def close(self) -> None:
         self._log.close()
 
     def _read(self, record: segments.Record) -> None:
+        self._bytes += len(record.payload)
+        self._records += 1
         try:
             content = records.decode(record.payload)
             if not isinstance(content, BodyRecord):

@@ -138,9 +138,7 @@ class SegmentLog:
         """
         self._check_usable()
         if self._segments[-1].size >= self._segment_bytes:
-            self.sync()
-            with _Failing(self):
-                self._start_segment(self.next_sequence)
+            self.roll()
         segment = self._segments[-1]
         first = segment.next
         parts: list[bytes] = []
@@ -160,6 +158,13 @@ class SegmentLog:
         segment.size = end
         segment.offsets.extend(offsets)
         return first
+
+    def roll(self) -> None:
+        """Let the next record begin a segment. Raises as `append` does."""
+        self.sync()
+        if self._segments[-1].offsets:
+            with _Failing(self):
+                self._start_segment(self.next_sequence)
 
     def sync(self) -> None:
         """Return once everything appended survives power loss.

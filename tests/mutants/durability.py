@@ -140,8 +140,8 @@ DURABILITY: list[Mutant] = [
     change(
         "the log of votes is not synced",
         WAL,
-        "        self._log.sync()\n        self._appended_bytes +=",
-        "        self._appended_bytes +=",
+        "        self._log.sync()\n        self._bytes +=",
+        "        self._bytes +=",
         IN_WAL,
     ),
     change(
