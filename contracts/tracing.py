@@ -169,8 +169,8 @@ class _TracedExecutor(Executor):
         return name
 
     def statement(self, source: str, line: int) -> int:
-        """The first line of the statement on `line`."""
-        return self._statements[source].get(line, line)
+        """The first line of the statement on `line`; 0 if no code stands there."""
+        return self._statements[source].get(line, 0)
 
     @property
     def used(self) -> int:
@@ -271,8 +271,10 @@ class _Tracer:
     def _line(self, frame: FrameType) -> None:
         self._tell()
         top = self._frames[-1]
+        first = self._executor.statement(top.source, frame.f_lineno)
+        if first == 0:
+            return  # a docstring
         last, top.line = top.line, frame.f_lineno
-        first = self._executor.statement(top.source, top.line)
         same = first == self._executor.statement(top.source, last)
         if same and not first == last == top.line:
             return  # another line of a statement at work; the first again would be another turn

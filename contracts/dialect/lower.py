@@ -114,11 +114,13 @@ class _Lowering:
         return lowered
 
     def charged(self, statements: list[ast.stmt]) -> list[ast.stmt]:
-        """`statements` behind the charge for them, which stands on the line of the first."""
+        """`statements` behind the charge for them, which stands on the line of the first that does
+        something: a docstring is no code."""
         self.pay(gas.LOWERED_BLOCK)
         charge = syntax.charge(self.cost)
-        if statements:
-            charge = [ast.copy_location(node, statements[0]) for node in charge]
+        first = next((each for each in statements if not isinstance(each, ast.Pass)), None)
+        if first is not None:
+            charge = [ast.copy_location(node, first) for node in charge]
         return [*charge, *statements]
 
     def statement(self, node: ast.stmt) -> list[ast.stmt]:

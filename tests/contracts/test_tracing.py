@@ -13,7 +13,7 @@ from ledger.transaction import Call
 SHELF = '''"""A shelf."""
 
 def weight(items: list) -> int:
-    total = 0
+    "All together."; total = 0
     for item in items:
         total += item
     return total
