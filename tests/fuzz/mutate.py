@@ -24,11 +24,11 @@ TOKEN: Final = re.compile(
 WORDS: Final = (
     *BUILTINS, *METHODS, *HOST_FUNCTIONS,
     "__class__", "__builtins__", "__import__", "__globals__", "_gas", "_add", "_exhausted",
-    "_result", "_items", "_t1", "_host_put", "eval", "exec", "open", "getattr", "type", "super", "print",
-    "object", "lambda", "yield", "await", "async", "try", "except", "finally", "raise", "class", "global",
-    "nonlocal", "import", "from", "with", "match", "case", "type", "del", "pass", "return", "not",
-    "and", "or", "is", "in", "if", "else", "elif", "for", "while", "break", "continue", "None",
-    "True", "main", "n", "call", "view", "self", "format", "INDEX",
+    "_result", "_items", "_t1", "_host_put", "eval", "exec", "open", "getattr", "type", "super",
+    "print", "object", "lambda", "yield", "await", "async", "try", "except", "finally", "raise",
+    "class", "global", "nonlocal", "import", "from", "with", "match", "case", "type", "del",
+    "pass", "return", "not", "and", "or", "is", "in", "if", "else", "elif", "for", "while",
+    "break", "continue", "None", "True", "main", "n", "call", "view", "self", "format", "INDEX",
 )  # fmt: skip
 SYMBOLS: Final = (
     "(", ")", "[", "]", "{", "}", ".", ",", ":", ";", "=", ":=", "->", "*", "**", "@", "+", "-",

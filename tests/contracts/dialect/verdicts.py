@@ -2,10 +2,10 @@
 
 Standard library and the dialect only: the tests run it under every interpreter they find, with
 `python -S`, and compare what it prints. A corpus is a text of contracts, each under a line
-`### name: expected`. Each is called as `main(3)` with 300,000 gas. With FRAMES each is compiled and
-run that deep in the stack: the depth of a caller must never become part of a verdict.
+`### name: expected`. Each is called as `main(3)` with 300,000 gas, or GAS. With FRAMES each is run
+that deep in the stack: the depth of a caller must never become part of a verdict.
 
-usage: verdicts.py ROOT CORPUS... [FRAMES]
+usage: verdicts.py ROOT CORPUS... [GAS FRAMES]
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def plain_host() -> dict[str, Any]:
     }
 
 
-def verdict(source: str, argument: Any = 3) -> list[Any]:
-    """[status, code, gas, result] of `main(argument)`."""
+def verdict(source: str, gas: int = 300_000) -> list[Any]:
+    """[status, code, gas, result] of `main(3)`."""
     from contracts.dialect import (
         CompileRefused,
         Meter,
@@ -67,10 +67,10 @@ def verdict(source: str, argument: Any = 3) -> list[Any]:
         compiled = compile_source(source)
     except CompileRefused:
         return ["rejected", "compile_refused", 0, None]
-    meter = Meter(300_000)
+    meter = Meter(gas)
     instance = instantiate(compiled, plain_host(), meter)
     try:
-        result = instance.invoke("main", [argument])
+        result = instance.invoke("main", [3])
     except UnknownMethod:
         return ["rejected", "unknown_method", 0, None]
     except Verdict as end:
@@ -78,19 +78,21 @@ def verdict(source: str, argument: Any = 3) -> list[Any]:
     return ["ok", "", meter.used, repr(result)]
 
 
-def verdict_below(frames: int, source: str) -> list[Any]:
-    """`verdict(source)` under as many more frames."""
-    return verdict_below(frames - 1, source) if frames else verdict(source)
+def verdict_below(frames: int, source: str, gas: int) -> list[Any]:
+    """`verdict(source, gas)` under as many more frames."""
+    return verdict_below(frames - 1, source, gas) if frames else verdict(source, gas)
 
 
 def main() -> None:
     root, *corpora = sys.argv[1:]
     frames = int(corpora.pop()) if corpora[-1].isdigit() else 0
+    gas = int(corpora.pop()) if corpora[-1].isdigit() else 300_000
     sys.path.insert(0, root)
     found = {}
     for corpus in corpora:
         contracts = read_corpus(Path(corpus).read_bytes().decode("utf-8"))
-        found |= {name: verdict_below(frames, source) for name, (_, source) in contracts.items()}
+        for name, (_, source) in contracts.items():
+            found[name] = verdict_below(frames, source, gas)
     print(json.dumps(found, indent=1))  # noqa: T201 (this is what a script is for)
 
 

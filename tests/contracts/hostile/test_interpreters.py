@@ -22,6 +22,9 @@ from tests.fuzz.grammar import program
 SCRIPT = HERE.parent / "dialect" / "verdicts.py"
 ROOT = HERE.parents[2]
 PROGRAMS = 150
+GAS = 60_000
+"""A fifth of what a call may use, for the sake of time."""
+
 FRAMES = 300
 """Eight contracts of 32 frames each that call each other, and what stands between them."""
 
@@ -40,7 +43,7 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def verdicts(command: str, corpora: list[str], seed: int, frames: int) -> dict[str, list[object]]:
     # Not -I: it would ignore the hash seed.
     done = subprocess.run(
-        [command, "-S", str(SCRIPT), str(ROOT), *corpora, str(frames)],
+        [command, "-S", str(SCRIPT), str(ROOT), *corpora, str(GAS), str(frames)],
         env={**os.environ, "PYTHONHASHSEED": str(seed), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         timeout=300,
