@@ -20,7 +20,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from contracts.runner import ExecutionStopped
 from ledger.block import DecidedBlock
@@ -48,6 +48,9 @@ class Thread(Protocol):
     ) -> asyncio.Future[tuple[Digest, TimeMs]]: ...
 
 
+Known: TypeAlias = tuple[Digest | None, int]
+
+
 @dataclass(slots=True)
 class Inquiry:
     """Asking peers, one after another, for the quarantines of block `n` and those after it."""
@@ -59,13 +62,12 @@ class Inquiry:
 
 @dataclass(slots=True)
 class Stop:
-    """Execution stopped at a block. `certified` is its certified header as known then."""
+    """Execution stopped at a block. `known` is what was known when it was tried: its certified
+    header, and how many quarantines had come."""
 
     error: QiongError
-    certified: Digest | None
+    known: Known
     inquiry: Inquiry
-    answered: bool = False
-    """A quarantine came in since."""
     held: set[Height] = field(default_factory=set)
 
     @property
@@ -94,6 +96,7 @@ class BlockExecution:
         self._ask = ask
         self._done = done
         self._running = 0
+        self._quarantines = 0
         self._own_result: Height | None = None
         """The height whose result is committed although another one is certified."""
         self._diverged: Inquiry | None = None
@@ -106,7 +109,10 @@ class BlockExecution:
 
     def stop_at(self, n: Height, error: QiongError) -> None:
         """Stand still at block `n` and raise the alarm."""
-        self.stop = Stop(error, self._certified(n), Inquiry(n))
+        self._stop(n, error, (self._certified(n), self._quarantines))
+
+    def _stop(self, n: Height, error: QiongError, known: Known) -> None:
+        self.stop = Stop(error, known, Inquiry(n))
         log.critical("alarm execution_stopped at height %d: %s", n, self.stop.detail)
 
     def diverged(self, n: Height) -> None:
@@ -119,15 +125,16 @@ class BlockExecution:
         if self._hold(n):
             return
         certified = None if n == self._own_result else self._certified(n)
+        known = certified, self._quarantines
         self._running += 1
         try:
             header_hash, time_ms = await self._thread.submit(n, block, certified)
         except (ExecutionStopped, QuarantineAwaited) as error:
-            self._stopped(n, error)
+            self._stopped(n, error, known)
         except HeaderMismatch as error:
             if n == self._own_result:
                 raise
-            self._stopped(n, error)
+            self._stopped(n, error, known)
         except WrongHeight:
             # Else it was in the thread's queue behind one that could not be executed.
             if not self._hold(n):
@@ -140,8 +147,7 @@ class BlockExecution:
     def quarantine_came(self) -> None:
         """A quarantine was stored that was not there before."""
         self._diverged = None
-        if self.stop is not None:
-            self.stop.answered = True
+        self._quarantines += 1
 
     def resumed(self, now_ms: int) -> list[Height]:
         """Look after a stop, each tick: ask a peer; the heights to run again once it is over."""
@@ -151,7 +157,7 @@ class BlockExecution:
         if stop is None or self._running:
             return []
         inquiry = stop.inquiry
-        news = stop.answered or self._certified(inquiry.n) != stop.certified
+        news = stop.known != (self._certified(inquiry.n), self._quarantines)
         given_up = isinstance(stop.error, HeaderMismatch) and self._asked_all(inquiry)
         if not news and not given_up:
             self._ask_next(inquiry, now_ms)
@@ -170,9 +176,9 @@ class BlockExecution:
             self._ask(self._peers[inquiry.asked % len(self._peers)], inquiry.n)
             inquiry.asked, inquiry.asked_ms = inquiry.asked + 1, now_ms
 
-    def _stopped(self, n: Height, error: QiongError) -> None:
+    def _stopped(self, n: Height, error: QiongError, known: Known) -> None:
         if not self._hold(n):
-            self.stop_at(n, error)
+            self._stop(n, error, known)
             self._hold(n)
 
     def _hold(self, n: Height) -> bool:

@@ -149,7 +149,7 @@ def test_a_poison_transaction_is_taken_out_by_a_quorum(found: Found, fault: str)
     height = stand_still(cluster, *cluster.names)
     # The API and the links are up, also after a crash.
     cluster.kill(second)
-    cluster.start(second, command=start)
+    cluster.start(second, command=start, wait=False)
     stand_still(cluster, *cluster.names)
     assert cluster.get(second, f"/v1/blocks/{height - 1}")[0] == 200
     lines = [signed_away(operator, name, height, poison) for name in (first, second, third)]

@@ -84,6 +84,18 @@ async def test_blocks_behind_it_are_held_until_a_quarantine_comes(error: QiongEr
     assert bench.execution.stopped is None
 
 
+async def test_a_quarantine_that_comes_while_it_is_tried_counts() -> None:
+    bench = Bench(LOST)
+    trying = asyncio.create_task(bench.execution.run(Height(1), None))
+    await asyncio.sleep(0)
+    bench.execution.quarantine_came()
+    await trying
+    assert bench.execution.stopped is not None
+    bench.error = None
+    await bench.tick()
+    assert bench.done == [1]
+
+
 async def test_it_is_executed_again_once_it_is_certified() -> None:
     bench = Bench(QuarantineAwaited(Height(1), [OURS]))
     await bench.run(1)
