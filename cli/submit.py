@@ -93,6 +93,8 @@ def _hint(code: str) -> str:
         "missing_role": "the key needs a role in the registry; an administrator grants it",
         "unknown_contract": "check the contract's name",
         "unknown_method": "see the contract's documentation for its methods",
+        "frozen": "`qiong contract history NAME` says since when and why",
+        "retired": "`qiong contract history NAME` says why; its state stays readable",
         "wrong_chain": "the trust file and the node belong to different networks",
         "expired": "is this machine's clock right?",
     }

@@ -86,7 +86,7 @@ def send(
     event = next((event for event in view.events if event.contract == CONTRACT), None)
     change: Any = None if event is None else event.data
     document = view.to_json() | {"contract": args["name"], "change": output.plain(change)}
-    lines = view.lines() if change is None else [f"{done(change)}, in block {view.height}"]
+    lines = view.lines() if change is None else [done(change)]
     output.data(document, settings.json, lines)
     return _end(view, settings)
 

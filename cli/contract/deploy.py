@@ -26,7 +26,8 @@ def deploy(settings: Settings, file: Path, name: str | None, key: str, gas: int 
     contract = read_contract(file, name)
 
     def done(change: dict[str, Any]) -> str:
-        return f"{contract.name} is deployed by {change['organisation']}"
+        owner, start = change["organisation"], change["from"]
+        return f"{contract.name} is deployed, owned by {owner}, in force from block {start} on"
 
     args = {"name": contract.name, "source": contract.source}
     return send(settings, key, gas or gas_for(contract), "deploy", {**args}, done)

@@ -30,8 +30,9 @@ def _reason_option(function: F) -> F:
 def freeze(settings: Settings, name: str, reason: str, key: str, gas: int | None) -> int:
     """Stop all calls of contract NAME until it is unfrozen; its views still answer."""
 
-    def done(_: dict[str, Any]) -> str:
-        return f"{name} is frozen: calls are refused, views still answer"
+    def done(change: dict[str, Any]) -> str:
+        since = change["height"]
+        return f"{name} is frozen since block {since}: calls are refused, views still answer"
 
     return send(settings, key, gas or GAS, "freeze", {"name": name, "reason": reason}, done)
 
@@ -43,8 +44,8 @@ def freeze(settings: Settings, name: str, reason: str, key: str, gas: int | None
 def unfreeze(settings: Settings, name: str, key: str, gas: int | None) -> int:
     """Let contract NAME be called again."""
 
-    def done(_: dict[str, Any]) -> str:
-        return f"{name} is active again"
+    def done(change: dict[str, Any]) -> str:
+        return f"{name} is active again since block {change['height']}"
 
     return send(settings, key, gas or GAS, "unfreeze", {"name": name}, done)
 
@@ -60,7 +61,8 @@ def retire(settings: Settings, name: str, reason: str, key: str, gas: int | None
     Nothing brings it back, and the name is not given again.
     """
 
-    def done(_: dict[str, Any]) -> str:
-        return f"{name} is retired: nothing runs any more, its state stays readable"
+    def done(change: dict[str, Any]) -> str:
+        since = change["height"]
+        return f"{name} is retired since block {since}: nothing runs, its state stays readable"
 
     return send(settings, key, gas or GAS, "retire", {"name": name, "reason": reason}, done)

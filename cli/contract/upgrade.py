@@ -74,9 +74,11 @@ def upgrade(
         args["from_height"] = from_height
 
     def done(change: dict[str, Any]) -> str:
-        start = change["from"]
-        when = f"from block {start} on" if start > change["height"] else "at once"
-        return f"{name} has version {change['version']}, in force {when}"
+        now = change["height"]
+        when = "" if change["from"] == now else f", planned in block {now}"
+        return (
+            f"{name} has version {change['version']}, in force from block {change['from']} on{when}"
+        )
 
     return send(settings, key, gas or gas_for(contract), "upgrade", args, done)
 
@@ -85,17 +87,15 @@ def _show_difference(settings: Settings, contract: Package, yes: bool) -> None:
     """Say how the interface changes, and ask if someone has to notice. Raises `Refused`."""
     before = _deployed(settings, contract.name)
     changes = [] if before is None else difference(before, contract.compiled)
-    if not settings.json:
-        for change in changes:
-            output.message(str(change))
-        if not changes:
-            output.message("the interface stays as it is")
+    for change in changes:
+        output.message(str(change))
+    if before is not None and not changes:
+        output.message("the interface stays as it is")
     if yes or not any(change.breaking for change in changes):
         return
-    if settings.json or not sys.stdin.isatty():
-        gone = "; ".join(str(change) for change in changes if change.breaking)
-        raise Refused(f"callers would notice: {gone}", "say --yes if that is meant")
-    if not click.confirm("Callers of these methods will notice. Upgrade?", err=True):
+    if not sys.stdin.isatty():
+        raise Refused("callers of changed methods would notice", "say --yes if that is meant")
+    if not click.confirm("Callers of changed methods will notice. Upgrade?", err=True):
         raise Refused("nothing was sent")
 
 
