@@ -30,6 +30,11 @@ class Entry(NamedTuple):
     def compiles(self) -> bool:
         return self.code != "compile_refused"
 
+    @property
+    def admitted(self) -> bool:
+        """Whether a node takes a call of it: the others are refused before they cost anything."""
+        return self.status != "rejected"
+
 
 @cache
 def corpus() -> dict[str, Entry]:
