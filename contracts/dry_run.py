@@ -9,7 +9,8 @@ Transactions are told apart by status, code, gas, results, events and writes. Th
 contract are counted, directly or through others, so that "no difference" can be told from "never
 called".
 
-A `migrate()` of the new code runs before the first block, signed by nobody.
+A `migrate()` of the new code runs before the first block, signed by nobody; those of
+upgrades in these blocks do not, for their code is never in force.
 
 Left out: what would have been sent had the new code been there. Both ways run in this process (see
 *Trust* in `contracts.tracing`; watching which contracts are reached needs it here too).
@@ -21,18 +22,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from contracts import deployment_layout
-from contracts.dialect import Verdict, compile_source
+from contracts.dialect import Compiled, Instance, Verdict, compile_source
 from contracts.inline import InlineRunner
 from contracts.reexecution import OverlaidState, Past, PastBlock, reexecute
 from contracts.worker.executor import Arguments, Executor, Transaction, TransactionRow
-from contracts.worker.host import Scope
-from contracts.worker.state import Committed, LayeredState, Writes
+from contracts.worker.host import Host
+from contracts.worker.state import Committed, Writes
 from ledger import canonical
 from ledger.errors import IntegrityError, QiongError
-from ledger.execution import ExecutedTransaction, StateKey, StateView
+from ledger.execution import ExecutedTransaction, StateView
 from ledger.transaction import TRANSACTION_GAS_MAX
 from ledger.types import Digest, Height
+
+NEW_CODE: Final = b"new code"
+"""Stands for the hash of the new source; no hash has eight bytes."""
 
 KINDS: Final = ("status", "code", "gas", "result", "events", "writes")
 """What may differ between two executions of a transaction."""
@@ -95,22 +98,21 @@ def dry_run(
     Yields each block when it is compared. Raises `CompileRefused`, `NotReproduced`,
     `MigrationFailed`, and what `past` raises.
     """
-    migrates = compile_source(source).migrates
+    compiled = compile_source(source)
     base = past.state(Height(first - 1))
-    old, new = OverlaidState(base), _NewCode(base, name, source)
-    runner, other = _WatchedRunner(), _WatchedRunner()
-    own: StateKey = (deployment_layout.CONTRACT, name)
+    old, new = OverlaidState(base), OverlaidState(base)
+    runner, other = _Watched(), _NewCode(name, compiled)
     for n in range(first, last + 1):
         block = past.block(Height(n))
         before = reexecute(block, old, runner)
         _check(block, before)
-        if migrates and n == first:
-            new.put(other.migrate(block, name, deployment_layout.source_hash(source), new))
+        if compiled.migrates and n == first:
+            new.put(other.migrate(block, new))
         after = reexecute(block, new, other)
         differences = [
             Difference(block.height, a, b, what)
             for a, b in zip(before, after, strict=True)
-            if (what := _what_differs(a, b, own))
+            if (what := _what_differs(a, b))
         ]
         reached = sum(name in a | b for a, b in zip(runner.reached(), other.reached(), strict=True))
         for state, executed in ((old, before), (new, after)):
@@ -125,10 +127,8 @@ def _check(block: PastBlock, executed: tuple[ExecutedTransaction, ...]) -> None:
             raise NotReproduced(block.height, committed.tx_id)
 
 
-def _what_differs(
-    before: ExecutedTransaction, after: ExecutedTransaction, own: StateKey
-) -> tuple[str, ...]:
-    """Which of `KINDS` differ; the contract's own entry `own` is another one on purpose."""
+def _what_differs(before: ExecutedTransaction, after: ExecutedTransaction) -> tuple[str, ...]:
+    """Which of `KINDS` differ."""
 
     def parts(each: ExecutedTransaction) -> dict[str, object]:
         outcome = each.outcome
@@ -138,50 +138,19 @@ def _what_differs(
             "gas": [outcome.gas, *(call.gas for call in outcome.calls)],
             "result": [canonical.encode(call.result) for call in outcome.calls],
             "events": each.event_leaves,
-            "writes": {name: data for name, data in outcome.writes.items() if name != own},
+            "writes": outcome.writes,
         }
 
     one, other = parts(before), parts(after)
     return tuple(kind for kind in KINDS if one[kind] != other[kind])
 
 
-class _NewCode(OverlaidState):
-    """The state with one version of the contract `name`, in force whenever the contract is."""
-
-    def __init__(self, base: StateView, name: str, source: str) -> None:
-        super().__init__(base)
-        self._name = name
-        self._source = source
-        self._digest = deployment_layout.source_hash(source)
-
-    def get(self, contract: str, key: str) -> bytes | None:
-        data = super().get(contract, key)
-        if contract != deployment_layout.CONTRACT:
-            return data
-        if key == deployment_layout.source_key(self._digest):
-            return canonical.encode(self._source)
-        if key != self._name or data is None:
-            return data
-        entry = canonical.decode(data)
-        assert isinstance(entry, dict)
-        entry["versions"] = [{**entry["versions"][-1], "from": 0, "source": self._digest}]
-        return canonical.encode(entry)
-
-
-class _WatchedRunner(InlineRunner):
+class _Watched(InlineRunner):
     """Runs like any runner and notes which contracts each transaction reaches."""
 
     def __init__(self) -> None:
         super().__init__()
         self._executor = self._watched = _WatchedExecutor(self._state)
-
-    def migrate(self, block: PastBlock, name: str, source_hash: bytes, state: StateView) -> Writes:
-        """What `migrate()` of a source writes at the beginning of `block`."""
-        self._state.view = state
-        try:
-            return self._watched.migrate_alone(block.height, block.time_ms, name, source_hash)
-        except Verdict as verdict:
-            raise MigrationFailed(block.height, verdict) from None
 
     def reached(self) -> list[set[str]]:
         """The contracts that each transaction since the last question reached."""
@@ -194,13 +163,6 @@ class _WatchedExecutor(Executor):
         super().__init__(committed)
         self.reached: list[set[str]] = []
 
-    def migrate_alone(self, height: int, time_ms: int, name: str, source_hash: bytes) -> Writes:
-        self.scope = Scope(LayeredState(self._committed), height, time_ms)
-        self._meter.reset(TRANSACTION_GAS_MAX)
-        self.migrate(name, source_hash)
-        self.scope.state.end_call(keep=True)
-        return self.scope.state.end_transaction(keep=True)
-
     def _transaction(self, transaction: Transaction) -> TransactionRow:
         self.reached.append(set())
         return super()._transaction(transaction)
@@ -208,3 +170,48 @@ class _WatchedExecutor(Executor):
     def _invoke(self, sender: str, contract: str, method: str, args: Arguments) -> object:
         self.reached[-1].add(contract)
         return super()._invoke(sender, contract, method, args)
+
+
+class _NewCode(_Watched):
+    """Runs with new code of one contract, whatever version is in force."""
+
+    def __init__(self, name: str, compiled: Compiled) -> None:
+        super().__init__()
+        self._executor = self._watched = self._new = _NewCodeExecutor(self._state, name, compiled)
+
+    def migrate(self, block: PastBlock, state: StateView) -> Writes:
+        """What the new code's `migrate()` writes at the beginning of `block`."""
+        self._state.view = state
+        try:
+            return self._new.migrate_alone(block.height, block.time_ms)
+        except Verdict as verdict:
+            raise MigrationFailed(block.height, verdict) from None
+
+
+class _NewCodeExecutor(_WatchedExecutor):
+    """Takes the new code wherever a version of the contract is asked for. What the platform's own
+    contract stores of versions stays as it was."""
+
+    def __init__(self, committed: Committed, name: str, compiled: Compiled) -> None:
+        super().__init__(committed)
+        self._name = name
+        self._code = compiled
+
+    def _instance(self, contract: str, source_hash: bytes) -> tuple[Instance, Host]:
+        new = contract == self._name
+        return super()._instance(contract, NEW_CODE if new else source_hash)
+
+    def _compile(self, source_hash: bytes) -> Compiled:
+        return self._code if source_hash == NEW_CODE else super()._compile(source_hash)
+
+    def migrate(self, contract: str, source_hash: bytes) -> None:
+        # An upgrade of the past: the code that it brought is not there, nor is its migration.
+        if contract != self._name:
+            super().migrate(contract, source_hash)
+
+    def migrate_alone(self, height: int, time_ms: int) -> Writes:
+        self._begin(height, time_ms)
+        self._meter.reset(TRANSACTION_GAS_MAX)
+        super().migrate(self._name, NEW_CODE)
+        self.scope.state.end_call(keep=True)
+        return self.scope.state.end_transaction(keep=True)
