@@ -89,10 +89,13 @@ class Sandbox:
         *,
         insecure: bool = False,
         seconds_max: float = SECONDS_MAX,
+        niceness: int = 0,
         executable: str = sys.executable,
     ) -> None:
+        """`niceness` is added to the process's own: more gives way to others."""
         self._insecure = insecure
         self._seconds_max = seconds_max
+        self._niceness = niceness
         self._executable = executable
         self._process: subprocess.Popen[bytes] | None = None
         self._came_up = False
@@ -136,6 +139,9 @@ class Sandbox:
         if answer != [wire.READY]:
             raise self._lost("not ready")
         self._came_up = True
+        if self._niceness:
+            own = os.getpriority(os.PRIO_PROCESS, 0)
+            os.setpriority(os.PRIO_PROCESS, process.pid, own + self._niceness)
 
     def request(
         self, message: tuple[object, ...], reply: Callable[[Answer], tuple[object, ...]]

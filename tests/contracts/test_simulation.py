@@ -1,5 +1,6 @@
 """Simulations: both runners say the same, and what was read is all that was read."""
 
+import os
 from contextlib import closing
 
 import pytest
@@ -59,6 +60,16 @@ def test_reads_are_of_the_state_before_and_writes_of_the_state_after(world) -> N
         call = Call("shelf", "read", ["b"])
         assert runner.query(world.context, call, world.state).result == 1
     assert world.entries == before
+
+
+def test_a_worker_for_questions_gives_way_to_others() -> None:
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    box = Sandbox(niceness=3)
+    box.start()
+    try:
+        assert os.getpriority(os.PRIO_PROCESS, box._process.pid) == min(own + 3, 19)
+    finally:
+        box.close()
 
 
 def test_a_question_that_ends_the_worker_is_asked_once(world) -> None:

@@ -59,8 +59,7 @@ def test_each_is_replayed_with_the_code_in_force_then(devnet: Any, shelf: Any) -
             True, done["height"], done["calls"]
         )  # fmt: skip
         assert "checked against the trust file" in again["assurance"]
-        for trace in again.get("trace", []):
-            sources.append({step["source_hash"] for step in trace["steps"]})
+        sources += [{s["source_hash"] for s in trace["steps"]} for trace in again.get("trace", [])]
     assert again["calls"][0]["result"] == ["item/plate"]
     assert sources[0].isdisjoint(sources[1])
 
