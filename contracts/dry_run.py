@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from contracts.dialect import Compiled, Instance, Verdict, compile_source
+from contracts.dialect import Compiled, Instance, Verdict, compile_source, instantiate
 from contracts.inline import InlineRunner
 from contracts.reexecution import OverlaidState, Past, PastBlock, reexecute
 from contracts.worker.executor import Arguments, Executor, Transaction, TransactionRow
@@ -33,9 +33,6 @@ from ledger.errors import IntegrityError, QiongError
 from ledger.execution import ExecutedTransaction, StateView
 from ledger.transaction import TRANSACTION_GAS_MAX
 from ledger.types import Digest, Height
-
-NEW_CODE: Final = b"new code"
-"""Stands for the hash of the new source; no hash has eight bytes."""
 
 KINDS: Final = ("status", "code", "gas", "result", "events", "writes")
 """What may differ between two executions of a transaction."""
@@ -195,14 +192,11 @@ class _NewCodeExecutor(_WatchedExecutor):
     def __init__(self, committed: Committed, name: str, compiled: Compiled) -> None:
         super().__init__(committed)
         self._name = name
-        self._code = compiled
+        host = self._host(name)
+        self._new = instantiate(compiled, host.table(), self._meter), host
 
     def _instance(self, contract: str, source_hash: bytes) -> tuple[Instance, Host]:
-        new = contract == self._name
-        return super()._instance(contract, NEW_CODE if new else source_hash)
-
-    def _compile(self, source_hash: bytes) -> Compiled:
-        return self._code if source_hash == NEW_CODE else super()._compile(source_hash)
+        return self._new if contract == self._name else super()._instance(contract, source_hash)
 
     def migrate(self, contract: str, source_hash: bytes) -> None:
         # An upgrade of the past: the code that it brought is not there, nor is its migration.
@@ -212,6 +206,6 @@ class _NewCodeExecutor(_WatchedExecutor):
     def migrate_alone(self, height: int, time_ms: int) -> Writes:
         self._begin(height, time_ms)
         self._meter.reset(TRANSACTION_GAS_MAX)
-        super().migrate(self._name, NEW_CODE)
+        super().migrate(self._name, b"")
         self.scope.state.end_call(keep=True)
         return self.scope.state.end_transaction(keep=True)

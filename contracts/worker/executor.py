@@ -20,8 +20,6 @@ from typing import Final, NamedTuple
 
 from contracts import deployment_layout, registry_layout
 from contracts.dialect import (
-    Compiled,
-    CompileRefused,
     ContractError,
     Instance,
     LimitExceeded,
@@ -29,11 +27,10 @@ from contracts.dialect import (
     Reverted,
     UnknownMethod,
     Verdict,
-    compile_source,
-    instantiate,
 )
 from contracts.worker.directory import Directory
 from contracts.worker.host import Host, Scope
+from contracts.worker.loader import Loader
 from contracts.worker.platform import Platform, Rejected
 from contracts.worker.state import Committed, LayeredState, Writes
 from ledger import canonical
@@ -53,9 +50,6 @@ CALL_DEPTH_MAX: Final = 8
 
 CODE_BYTES_MAX: Final = 64
 """As in receipts (`ledger.receipt.CODE_SIZE_MAX`)."""
-
-CONTRACTS_CACHED: Final = 64
-"""Compiled contracts kept; the oldest goes first."""
 
 Arguments = list[object] | dict[str, object]
 
@@ -107,13 +101,13 @@ class Executor:
     def __init__(self, committed: Committed) -> None:
         self._committed = committed
         self._meter = Meter(0)
-        self._instances: dict[tuple[str, bytes], tuple[Instance, Host]] = {}
-        self._compiled: dict[bytes, Compiled | None] = {}
         self._directory = Directory()
         self.standing = self._directory.standing
         self.registry = self._directory.registry
         self.deployment = self._directory.deployment
         self._active: list[str] = []
+        self._loader = Loader(self.deployment, self._host, self._meter)
+        self.load_new = self._loader.load_new
         self._platform = Platform(self, self._meter)
         self._begin(0, 0)
 
@@ -283,53 +277,13 @@ class Executor:
             self._active.pop()
 
     def _instance(self, contract: str, source_hash: bytes) -> tuple[Instance, Host]:
-        name = (contract, source_hash)
-        instance = self._instances.get(name)
-        if instance is None:
-            compiled = self._compile(source_hash)
-            host = self._host(contract)
-            instance = (instantiate(compiled, host.table(), self._meter), host)
-            if len(self._instances) == CONTRACTS_CACHED:
-                del self._instances[next(iter(self._instances))]
-            self._instances[name] = instance
-        return instance
+        """The version of `contract` with this source, ready to run."""
+        instance, host, _ = self._loader.load(contract, source_hash)
+        return instance, host
 
     def _host(self, contract: str) -> Host:
         """The host functions of `contract`. A tracer puts its own in their place."""
         return Host(contract, self, self._meter)
-
-    def compile_new(self, source: str) -> Compiled:
-        """Compile a source that is about to be deployed; the call that deploys it pays."""
-        compiled = compile_source(source, self._meter)
-        self._keep(deployment_layout.source_hash(source), compiled)
-        return compiled
-
-    def _keep(self, source_hash: bytes, compiled: Compiled | None) -> None:
-        if len(self._compiled) == CONTRACTS_CACHED:
-            del self._compiled[next(iter(self._compiled))]
-        self._compiled[source_hash] = compiled
-
-    def _compile(self, source_hash: bytes) -> Compiled:
-        if source_hash not in self._compiled:
-            source = self.deployment(deployment_layout.source_key(source_hash))
-            if not isinstance(source, str):
-                raise MissingSource(source_hash)
-            try:
-                self._keep(source_hash, compile_source(source))
-            except CompileRefused:
-                self._keep(source_hash, None)
-        compiled = self._compiled[source_hash]
-        if compiled is None:
-            raise Rejected("compile_refused")
-        return compiled
-
-
-class MissingSource(Exception):
-    """The state names a source it does not hold: a broken ledger, never an outcome."""
-
-    def __init__(self, source_hash: bytes) -> None:
-        self.source_hash = source_hash
-        super().__init__(source_hash.hex())
 
 
 def _check_result(value: object) -> None:

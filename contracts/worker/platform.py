@@ -23,7 +23,7 @@ TOO_MANY_PLANNED, NO_ROOM, BAD_REASON.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from contracts import deployment_layout as layout
 from contracts.dialect import (
@@ -38,6 +38,9 @@ from contracts.dialect.compiler import UNBOUNDED
 from contracts.worker.host import WRITE_GAS, WRITTEN_SHIFT, Scope
 from ledger import canonical
 
+if TYPE_CHECKING:
+    from contracts.worker.loader import Loaded
+
 CHANGE_GAS: Final = 1_000
 """A change, its writes and a new version aside: some reads of registry and entry."""
 
@@ -50,10 +53,12 @@ REASON_CHARACTERS_MAX: Final = 500
 PLANNED_MAX: Final = 4
 """Versions waiting for their height: every call reads the entry that holds them."""
 
-WEIGHT_MAX: Final = 40_000_000
-"""Gas of compiling all contracts in use that were deployed since genesis: 200 of the licence
-library's size, 20 of the largest. A worker keeps twice as much compiled, so no order of calls makes
-it compile over and over what nobody pays for."""
+INSTANCE_WEIGHT: Final = 10_000
+"""Weight of a version beside the gas that compiling takes: 15 KB, however short the source."""
+
+WEIGHT_MAX: Final = 16_000_000
+"""All contracts in use that were deployed since genesis: 100 of the licence library's size, 8 of
+the largest; 40 MB of a worker's memory, and it keeps twice as much (`contracts.worker.loader`)."""
 
 
 class Rejected(Exception):
@@ -75,8 +80,8 @@ class Chain(Protocol):
     def deployment(self, key: str) -> object:
         """Decoded value under `key` of `contracts`, not to be changed."""
 
-    def compile_new(self, source: str) -> Compiled:
-        """Compile `source` at the call's expense. Raises CompileRefused, OutOfGas."""
+    def load_new(self, contract: str, source: str) -> Loaded:
+        """Compile a version at the call's expense. Raises CompileRefused, OutOfGas."""
 
     def migrate(self, contract: str, source_hash: bytes) -> None:
         """Run `migrate()` of a version that is in force from now on."""
@@ -112,7 +117,7 @@ class Platform:
             raise Reverted("BAD_NAME")
         if self._chain.deployment(name) is not None:
             raise Reverted("EXISTS")
-        _, version = self._version(1, source, self._chain.scope.height)
+        _, version = self._version(name, 1, source, self._chain.scope.height)
         entry = {"status": layout.ACTIVE, "owner": author.organisation, "changes": 0}
         self._weigh(version["weight"])
         self._declare(name, entry, [version], "deployed", author)
@@ -129,7 +134,7 @@ class Platform:
         before = entry["versions"]
         if _unchanged(before[-1], source, height, start):
             raise Reverted("UNCHANGED")
-        compiled, version = self._version(before[-1]["number"] + 1, source, start)
+        compiled, version = self._version(name, before[-1]["number"] + 1, source, start)
         if compiled.migrates and from_height is not None:
             raise Reverted("MIGRATE_AT_ONCE")
         versions = [*_still_needed(before, height, start), version]
@@ -186,18 +191,17 @@ class Platform:
         return entry, author
 
     def _version(
-        self, number: int, source: str, from_height: int
+        self, name: str, number: int, source: str, from_height: int
     ) -> tuple[Compiled, dict[str, Any]]:
         """Compile `source` at the call's expense and store it."""
-        before = self._meter.left
         try:
-            compiled = self._chain.compile_new(source)
+            loaded = self._chain.load_new(name, source)
         except CompileRefused:
             raise Rejected("compile_refused") from None
-        weight = before - self._meter.left
         digest = layout.source_hash(source)
         self._put(layout.source_key(digest), source)
-        return compiled, layout.new_version(number, from_height, digest, weight)
+        version = layout.new_version(number, from_height, digest, loaded.weight)
+        return loaded.instance.compiled, version
 
     def _weigh(self, more: int) -> None:
         """Change the sum of all weights. Raises Reverted NO_ROOM."""

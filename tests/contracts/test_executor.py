@@ -220,7 +220,7 @@ def test_a_version_starts_at_its_height(world) -> None:
     world.height = 5
     assert one(world, write("a")).status == "ok"
     world.seed([("contracts", "notes", {**entry, "status": "retired"})])
-    assert one(world, write("a")).code == "unknown_contract"
+    assert one(world, write("a")).code == "retired"
 
 
 def test_what_a_call_knows_of_itself(world) -> None:
