@@ -47,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rate = total.inputs / (time.monotonic() - begin)
         _say(
             f"seed {seed}: {total.inputs:,} inputs ({total.compiled:,} compiled), {rate:.0f} a "
-            f"second, at most {total.cpu_seconds_max * 1000:.0f} ms of CPU and "
+            f"second, at most {total.cpu_seconds_max * 1000:.0f} ms of CPU a call, "
+            f"{total.compile_seconds_max * 1000:.0f} ms with compiling, "
             f"{total.memory_bytes_max >> 20} MB, {len(total.findings)} findings"
         )
         for finding in summary.findings[:3]:

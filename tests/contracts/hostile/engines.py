@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -28,7 +29,7 @@ from ledger.hashing import ZERO_DIGEST, sha256
 from ledger.keys import SigningKey
 from ledger.receipt import TransactionOutcome
 from ledger.transaction import NONCE_SIZE, Call, Transaction
-from ledger.types import Gas, Height, TimeMs
+from ledger.types import Gas, Height, PublicKey, TimeMs
 
 SEED: Final = b"\x11" * 32
 TIME_MS: Final = TimeMs(1_767_225_600_000)
@@ -69,22 +70,37 @@ class Watched(Sandbox):
         return int(line.split()[1]) << 10
 
 
-def state_of(sources: Sequence[tuple[str, str]]) -> MemoryState:
-    """A chain with the library, these contracts, a member who may submit, and a few keys."""
-    member = Member(SigningKey.from_seed(SEED).public.hex(), (registry_layout.SUBMITTER,))
-    entries = [
-        *shipped.seed_entries(),
-        *deployment_layout.seed_entries(sources),
-        *registry_layout.seed_entries([Organisation("author", "A", "enterprise", (), (member,))]),
-        *(("main", f"a/{i}", i) for i in range(KEYS_SEEDED)),
-    ]
-    return MemoryState(
-        {(name, key): canonical.encode(value) for name, key, value in entries}  # type: ignore[arg-type]
+@cache
+def _signer() -> PublicKey:
+    return SigningKey.from_seed(SEED).public
+
+
+@cache
+def _base() -> dict[tuple[str, str], bytes]:
+    """Entries of every chain: the library, a member who may submit, and a few keys."""
+    member = Member(_signer().hex(), (registry_layout.SUBMITTER,))
+    return _encoded(
+        [
+            *shipped.seed_entries(),
+            *registry_layout.seed_entries(
+                [Organisation("author", "A", "enterprise", (), (member,))]
+            ),
+            *(("main", f"a/{i}", i) for i in range(KEYS_SEEDED)),
+        ]
     )
 
 
+def _encoded(entries: Sequence[tuple[str, str, object]]) -> dict[tuple[str, str], bytes]:
+    return {(name, key): canonical.encode(value) for name, key, value in entries}  # type: ignore[arg-type]
+
+
+def state_of(sources: Sequence[tuple[str, str]]) -> MemoryState:
+    """A chain with these contracts beside what every one has."""
+    return MemoryState(_base() | _encoded(deployment_layout.seed_entries(sources)))
+
+
 def transaction(call: Call, gas: int) -> Transaction:
-    signer = SigningKey.from_seed(SEED).public
+    signer = _signer()
     return Transaction(ZERO_DIGEST, bytes(NONCE_SIZE), TIME_MS, Gas(gas), (call,), False, (signer,))
 
 
