@@ -51,7 +51,7 @@ async def test_a_transaction_without_a_receipt_is_left_out(api: Any) -> None:
     api.engine.pending = {late.id: late, signed.id: signed}
     api.engine.commit()
     items = await walk(api, "/v1/blocks/1/transactions?limit=10")
-    assert [(item["index"], item["id"]) for item in items] == [(0, signed.id.hex())]
+    assert [(item["index"], item["transaction"]) for item in items] == [(0, signed.raw.hex())]
 
 
 async def test_blocks_without_any(api: Any) -> None:
