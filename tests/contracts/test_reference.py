@@ -1,14 +1,37 @@
-"""The reference's tables are those of the code, and its example is a contract."""
+"""The reference's tables are those of the code, its words name what the code names, its example is
+a contract."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from contracts import lint, reference
+from contracts import lint, reference, reference_words
+from contracts.dialect import HOST_FUNCTIONS
+from ledger.execution import QUARANTINED
+from ledger.receipt import STATUSES
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "contracts.md"
+ROOT = Path(__file__).parents[2]
+DOCUMENT = ROOT / reference.DOCUMENT
+
+RAISED = re.compile(r"\b(ContractError|LimitExceeded|Rejected|Reverted)\(\s*\"(\w+)\"")
+STATUS_OF = {
+    "ContractError": "error",
+    "LimitExceeded": "limit",
+    "Rejected": "rejected",
+    "Reverted": "reverted",
+}
+
+
+def raised() -> Iterator[tuple[str, str]]:
+    """(status, code) of every verdict that the code raises by a literal."""
+    for folder in ("dialect", "worker"):
+        for file in (ROOT / "contracts" / folder).rglob("*.py"):
+            for kind, code in RAISED.findall(file.read_text("utf-8")):
+                yield STATUS_OF[kind], code
 
 
 def test_the_tables_are_up_to_date() -> None:
@@ -21,6 +44,32 @@ def test_the_example_compiles() -> None:
     assert lint.lint_source(example) == []
 
 
-def test_a_document_without_markers_is_told() -> None:
-    with pytest.raises(ValueError, match="markers"):
-        reference.with_tables("# Nothing here")
+def test_every_host_function_and_status_has_its_words() -> None:
+    assert set(reference_words.HOST) == set(HOST_FUNCTIONS)
+    assert tuple(sorted(reference_words.STATUSES)) == tuple(sorted(STATUSES))
+
+
+def test_every_code_is_told_and_none_that_is_not_there() -> None:
+    told = {(status, code) for status, codes in reference_words.CODES.items() for code in codes}
+    found = set(raised())
+    assert len(found) > 30
+    assert found <= told, sorted(found - told)
+    # These are made of names that stand elsewhere in the code.
+    composed = {
+        ("limit", "VALUE_SIZE"),
+        ("limit", "EVENT_SIZE"),
+        ("out_of_gas", "OUT_OF_GAS"),
+        ("rejected", "frozen"),
+        ("rejected", "retired"),
+        ("rejected", QUARANTINED),
+        ("reverted", "ATOMIC"),
+        ("reverted", "FROZEN"),
+    }
+    assert told - found <= composed, sorted(told - found - composed)
+
+
+@pytest.mark.parametrize("without", ["host", "codes"])
+def test_a_document_without_a_table_is_told(without: str) -> None:
+    text = DOCUMENT.read_text("utf-8").replace(f"table: {without} ", "table: other ")
+    with pytest.raises(ValueError, match="one marker for each"):
+        reference.with_tables(text)
