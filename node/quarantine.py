@@ -204,7 +204,7 @@ def decode_vote(data: bytes, chain_id: Digest) -> Vote:
         raise FieldError("file", f"at most {FILE_BYTES_MAX} bytes", len(data))
     try:
         row: Any = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise FieldError("file", "a JSON document", data[:40]) from None
     if not isinstance(row, dict) or row.get("form") != FORM:
         raise FieldError("file.form", FORM, row.get("form") if isinstance(row, dict) else row)
