@@ -50,13 +50,13 @@ class Committed:
 @dataclass(frozen=True)
 class Replayed:
     """The transaction executed again. `others` are earlier ones of its block whose receipts came
-    out other than they were committed; `trace` and `sources` are empty without --step."""
+    out other than they were committed; `trace` is None without --step."""
 
     committed: Committed
     block: PastBlock
     executed: ExecutedTransaction
     others: tuple[Digest, ...]
-    trace: list[CallTrace]
+    trace: list[CallTrace] | None
     sources: dict[str, str]
 
     @property
@@ -122,7 +122,7 @@ def _replay(committed: Committed, tx_id: Digest, step: bool) -> Replayed:
     if index < 0 or block.receipts[index].tx_id != tx_id:
         raise NotProven(f"block {height} holds no receipt of {tx_id.hex()}")
     state = past.state(Height(height - 1))
-    trace: list[CallTrace] = []
+    trace: list[CallTrace] | None = None
     sources: dict[str, str] = {}
     if step:
         taken_out = sum(receipt.tx_id in block.quarantined for receipt in block.receipts[:index])
@@ -133,9 +133,9 @@ def _replay(committed: Committed, tx_id: Digest, step: bool) -> Replayed:
         with contextlib.closing(WorkerRunner(Sandbox())) as runner:
             executed = reexecute(block, state, runner)
     others = tuple(
-        committed.tx_id
-        for committed, each in zip(block.receipts[:index], executed, strict=False)
-        if each.receipt != committed
+        receipt.tx_id
+        for receipt, each in zip(block.receipts[:index], executed, strict=False)
+        if each.receipt != receipt
     )
     return Replayed(committed, block, executed[index], others, trace, sources)
 
@@ -165,7 +165,7 @@ def _document(done: Replayed) -> dict[str, Any]:
         "others": [tx_id.hex() for tx_id in done.others],
         "assurance": done.committed.assurance,
     }
-    if done.trace:
+    if done.trace is not None:
         document["trace"] = [steps.document(call) for call in done.trace]
     return document
 
@@ -179,7 +179,7 @@ def _lines(done: Replayed) -> list[str]:
     for index, (call, result) in enumerate(zip(signed.calls, outcome.calls, strict=True)):
         args = ", ".join(steps.short(item) for item in _arguments(call.args))
         lines.append(f"  call {index}: {call.contract}.{call.method}({args})")
-        if index < len(done.trace):
+        if done.trace is not None and index < len(done.trace):
             lines += ["    " + line for line in steps.lines(done.trace[index], done.sources)]
         shown = f"  -> {steps.short(result.result)}" if result.result is not None else ""
         lines.append(f"    {f'{result.status} {result.code}'.rstrip()}, gas {result.gas}{shown}")
