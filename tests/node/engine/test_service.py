@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from ledger.transaction import SignedTransaction
 from ledger.types import Digest, Height
 from node.evidence import EvidenceFile
 from node.service import NodeService, PeerSecurity, ServiceOptions
+from node.views import WAITING_MAX
 
 SECONDS_MAX = 60.0
 CLIENT = SigningKey.from_seed(b"\x05" * 32)
@@ -169,6 +171,31 @@ async def test_every_validator_takes_and_commits_transactions(
     network.assert_one_chain()
     answer = await network.running["org-2"].views.query("notes", "read", ["org-0/3"])
     assert answer.outcome.result == "hi"
+
+
+async def test_blocks_go_on_while_every_validators_line_of_questions_is_full(
+    network: Network, make_transaction: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = threading.Event()
+    true = InlineRunner.query
+
+    def held(*args: Any) -> Any:
+        assert go.wait(SECONDS_MAX)
+        return true(*args)
+
+    monkeypatch.setattr(InlineRunner, "query", held)
+    nodes = list(network.running.values())
+    questions = [
+        asyncio.create_task(node.views.query("notes", "read", ["x"]))
+        for node in nodes
+        for _ in range(WAITING_MAX)
+    ]
+    await asyncio.sleep(0)
+    assert [node.views.waiting for node in nodes] == [WAITING_MAX] * len(nodes)
+    await commit(nodes[1], [put(network, make_transaction, "x", "hi")])
+    go.set()
+    answers = await asyncio.gather(*questions)
+    assert {answer.outcome.result for answer in answers} == {None}
 
 
 async def test_the_same_transaction_is_admitted_once(
