@@ -137,7 +137,7 @@ qiong contract run NAME.py register '["T-1", "a lathe"]'    # one call on an emp
 On a network, with a key that holds the role `deployer`:
 
 ```sh
-qiong contract deploy NAME.py --name NAME --from KEY
+qiong contract deploy NAME.py --from KEY
 qiong tx submit NAME register '["T-1", "a lathe"]' --from KEY --wait
 qiong query NAME show '["T-1"]'
 ```
