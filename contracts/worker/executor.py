@@ -29,7 +29,7 @@ from contracts.dialect import (
     Verdict,
 )
 from contracts.worker.directory import Directory
-from contracts.worker.host import Host, Scope
+from contracts.worker.host import WRITTEN_SHIFT, Host, Scope
 from contracts.worker.loader import Loader
 from contracts.worker.platform import Platform, Rejected
 from contracts.worker.state import Committed, LayeredState, Writes
@@ -219,7 +219,8 @@ class Executor:
                 value = self._platform.invoke(call.method, call.args)
             else:
                 value = self._invoke(sender, call.contract, call.method, call.args)
-            _check_result(value)
+            if value is not None:
+                meter.charge(_result_size(value) >> WRITTEN_SHIFT)
         except Verdict as verdict:
             status, code = _receipt_code(verdict)
             return CallRow(status, code, meter.used, None)
@@ -286,15 +287,15 @@ class Executor:
         return Host(contract, self, self._meter)
 
 
-def _check_result(value: object) -> None:
-    if value is None:
-        return
+def _result_size(value: object) -> int:
+    """Canonical bytes of a result: every validator keeps them, as it keeps events."""
     try:
         size = len(canonical.pack(value))
     except canonical.EncodingError:
         raise ContractError("VALUE") from None
     if size > RESULT_BYTES_MAX:
         raise LimitExceeded("RESULT_SIZE")
+    return size
 
 
 def _receipt_code(verdict: Verdict) -> tuple[str, str]:
