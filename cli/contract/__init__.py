@@ -31,4 +31,7 @@ COMMANDS: Final = {
 
 @click.group("contract", cls=LazyGroup, places=COMMANDS)
 def contract_group() -> None:
-    """Write contracts, try them, deploy them, and follow what they do."""
+    """Write contracts, try them, deploy them, and follow what they do.
+
+    Begin with `qiong contract new NAME`; docs/contract-guide.md goes on from there.
+    """

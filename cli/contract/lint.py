@@ -23,10 +23,10 @@ from contracts.lint import lint_source, render
 )
 @json_option
 def lint(files: tuple[Path, ...], as_json: bool) -> int:
-    """Say what the dialect refuses in each FILE, where, and what to write instead.
+    """Say what the language refuses, and what to write.
 
-    Ends with 1 if anything is refused. With --json: a list of objects with file, line and column
-    (both from 1), what, and instead.
+    Each place in each FILE is shown with its line. Ends with 1 if anything is refused. With --json:
+    a list of objects with file, line and column (both from 1), what, and instead.
     """
     sources = {file: read_source(file) for file in files}
     found = {file: lint_source(source) for file, source in sources.items()}

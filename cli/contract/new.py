@@ -25,9 +25,10 @@ from contracts.deployment_layout import NAME, RESERVED
 )
 @json_option
 def new(name: str, folder: Path | None, as_json: bool) -> None:
-    """Write a small contract NAME with its tests and a README, to begin from.
+    """Begin a project: contract NAME, tests, README.
 
-    Nothing that is there already is overwritten.
+    What it writes works at once, and is there to be changed into what you need. Nothing that is
+    there already is overwritten.
     """
     if not NAME.fullmatch(name):
         raise Refused(

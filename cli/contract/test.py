@@ -39,11 +39,12 @@ PYTEST_NO_TESTS: Final = 5
 )
 @json_option
 def test(paths: tuple[Path, ...], expression: str | None, worker: bool, as_json: bool) -> int:
-    """Run the tests in PATH (files or folders, by default this folder) on a chain in memory.
+    """Run tests on a chain in memory; gas, lines that ran.
 
-    Tests are pytest functions in files test_*.py; their fixture `chain` deploys contracts and calls
-    them (`qiong contract new` writes an example). Afterwards: the gas of each method, and which
-    lines of the contracts never ran. More of pytest's options: PYTEST_ADDOPTS.
+    PATH is a file or a folder, by default this one. Tests are pytest functions in files test_*.py;
+    their fixture `chain` deploys contracts and calls them (`qiong contract new` writes an example).
+    Afterwards: the gas of each method, and which lines of the contracts never ran. More of pytest's
+    options: PYTEST_ADDOPTS.
 
     Ends with 0 only if every test passed.
     """

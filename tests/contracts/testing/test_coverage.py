@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
+from pathlib import Path
 
 from contracts.dialect.lines import statement_lines
 from contracts.testing import Chain, parse
+from contracts.testing import coverage as coverage_module
 from contracts.testing.coverage import LineTracer
 from contracts.testing.lab import Lab
 from contracts.testing.report import coverage, coverage_lines
+from tests.contracts.hostile.engines import interpreters
 
 SOURCE = '''"""A docstring
 of two lines."""
@@ -120,6 +125,40 @@ def test_the_report_for_people() -> None:
     lines = coverage_lines(coverage(lab.record))
     assert lines[1].endswith("0%  11-12, 18-22, 24-25, 29-31, 35, 39-40")
     assert lines[2].endswith("0%  3")
+
+
+ELSEWHERE = """
+import importlib.util, json, sys
+root, source = sys.argv[1:]
+sys.path.append(root)
+from contracts.dialect import HOST_FUNCTIONS, Meter, compile_source, instantiate
+spec = importlib.util.spec_from_file_location("coverage", root + "/contracts/testing/coverage.py")
+coverage = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(coverage)
+host = {name: print for name in HOST_FUNCTIONS}
+instance = instantiate(compile_source(source), host, Meter(300_000))
+with coverage.LineTracer(lambda: "main") as tracer:
+    instance.invoke("main", [3])
+print(json.dumps([sorted(tracer.lines["main"]), tracer.last]))
+"""
+
+
+def test_every_interpreter_traces_the_same_statements() -> None:
+    root = str(Path(coverage_module.__file__).parents[2])
+    found = []
+    for command in interpreters():
+        done = subprocess.run(
+            [command, "-I", "-S", "-B", "-c", ELSEWHERE, root, SOURCE],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        lines, last = json.loads(done.stdout)
+        statements = statement_lines(SOURCE)
+        found.append(({statements[line] for line in lines if line in statements}, last))
+    expected = set(statement_lines(SOURCE).values()) - {24, 30}
+    assert found == [(expected, ["main", 35])] * len(found)
 
 
 def test_a_debugger_of_the_test_itself_goes_on() -> None:
