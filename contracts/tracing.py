@@ -18,7 +18,6 @@ replays without lines (`contracts.runner.WorkerRunner`).
 from __future__ import annotations
 
 import copy
-import reprlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +31,7 @@ from contracts.dialect.errors import INTERPRETER_ERRORS, Verdict, contract_error
 from contracts.dialect.instance import Instance
 from contracts.dialect.lines import statement_lines
 from contracts.inline import InlineRunner
+from contracts.short_text import short_text
 from contracts.worker.executor import Call, CallRow, Executor, Transaction, TransactionRow
 from contracts.worker.host import Host
 from contracts.worker.state import Committed
@@ -40,10 +40,6 @@ from ledger import canonical
 STEPS_MAX: Final = 100_000
 """Steps kept of one transaction, about 60 MB. The gas of a transaction could pay for six times as
 many; what is beyond is executed and not shown."""
-
-_SHORT: Final = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = 80
-_SHORT.maxlist = _SHORT.maxdict = _SHORT.maxtuple = 8
 
 
 @dataclass(slots=True)
@@ -254,6 +250,8 @@ class _Tracer:
         # of the line it stands on. The rest of this process is not the contract's.
         if code.co_filename != FILE_NAME or code.co_name.startswith(("_", "<")):
             return None
+        if self._trace.cut:
+            return None
         self._tell()
         source = self._executor.source_of(code)
         self._frames.append(_Frame(None, self._executor.running, source))
@@ -269,6 +267,8 @@ class _Tracer:
         return self._inside
 
     def _line(self, frame: FrameType) -> None:
+        if self._trace.cut:
+            return
         self._tell()
         top = self._frames[-1]
         first = self._executor.statement(top.source, frame.f_lineno)
@@ -349,7 +349,7 @@ class _Tracer:
 def _locals(frame: FrameType) -> dict[str, str]:
     """The contract's own locals as short texts."""
     return {
-        name: _SHORT.repr(value)
+        name: short_text(value)
         for name, value in frame.f_locals.items()
         if not name.startswith("_")
     }

@@ -6,6 +6,7 @@ import pytest
 
 from contracts import tracing
 from contracts.inline import InlineRunner
+from contracts.short_text import short_text
 from contracts.tracing import HostCall, Step, TracingRunner
 from devnet import sample
 from ledger.transaction import Call
@@ -145,7 +146,7 @@ def test_what_a_line_did_after_a_call_is_told_after_it(world) -> None:
         ("spin", [], 3_000, None, "out_of_gas OUT_OF_GAS"),
         ("long_key", [], 300_000, 32, "limit KEY_SIZE"),
         ("no_such_key", [], 300_000, 36, "error KEY"),
-        ("fill", ["a", 20], 500, 12, "out_of_gas OUT_OF_GAS"),
+        ("fill", ["a", 20], 500, None, "out_of_gas OUT_OF_GAS"),
     ],
 )
 def test_failures_stand_on_their_line(world, method, args, gas, line, failure) -> None:
@@ -187,6 +188,15 @@ def test_the_library_line_by_line(world) -> None:
         (call,) = trace(world, [transaction]).calls
         assert call.status == "ok"
         assert any(done.name == "put" for step in call.steps for done in step.host_calls)
+
+
+def test_locals_are_cut_short() -> None:
+    assert short_text({"a": [1, "x", None], "b": b"y"}) == "{'a': [1, 'x', None], 'b': b'y'}"
+    assert short_text("x" * 100) == repr("x" * 80) + "…"
+    assert short_text(list(range(10_000))) == "[0, 1, 2, 3, 4, 5, …]"
+    assert short_text((1, [[[{}, []], 2]])) == "(1, [[[…], 2]])"
+    assert short_text({i: i for i in range(7)}).endswith("5: 5, …}")
+    assert [short_text(value) for value in ([], (), {})] == ["[]", "()", "{}"]
 
 
 def test_no_more_steps_are_kept_than_fit(world, monkeypatch) -> None:
