@@ -237,5 +237,12 @@ def test_the_worker_gives_the_same_receipts() -> None:
     with installed(Lab(worker=True)) as lab:
         assert current() is lab
         in_worker = story(lab)
+        one, other = Chain(lab), Chain(lab)
+        for chain, text in ((one, "one"), (other, "other")):
+            chain.deploy(NOTES)
+            chain.put("notes", "note/1", {"text": text})
+        # The worker remembers state between calls, but never one chain's for another's.
+        assert one.view("notes", "show", "1") == {"text": "one"}
+        assert other.view("notes", "show", "1") == {"text": "other"}
     assert in_worker == story(Lab())
     assert current() is not lab
