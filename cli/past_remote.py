@@ -31,6 +31,9 @@ from ledger.types import Digest, Height
 PAGE: Final = 100
 """Items of one page; servers give no more."""
 
+PREFIX_BYTES_MAX: Final = 1_024
+"""Longest prefix that a server takes; no key is longer."""
+
 PRUNED_HINT: Final = "ask a node that keeps it: an archive node, with --node URL"
 
 
@@ -116,6 +119,8 @@ class RemoteState:
 
     def keys(self, contract: str, prefix: str, limit: int) -> list[str]:
         """The node's word: no proof shows that nothing was left out."""
+        if len(prefix.encode()) > PREFIX_BYTES_MAX:
+            return []
         found: list[str] = []
         cursor: str | None = None
         while len(found) < limit:

@@ -33,7 +33,7 @@ from contracts.dialect.lines import statement_lines
 from contracts.inline import InlineRunner
 from contracts.short_text import short_text
 from contracts.worker.executor import Call, CallRow, Executor, Transaction, TransactionRow
-from contracts.worker.host import Host
+from contracts.worker.host import KEY_BYTES_MAX, Host
 from contracts.worker.state import Committed
 from ledger import canonical
 
@@ -186,12 +186,18 @@ class _TracedHost(Host):
     def table(self) -> dict[str, Callable[..., object]]:
         return {name: self._noted(name, function) for name, function in super().table().items()}
 
+    def _value(self, key: str) -> object:
+        """What stands under `key`; None where nothing can."""
+        if not 0 < len(key.encode(errors="replace")) <= KEY_BYTES_MAX:
+            return None
+        data = self._executor.scope.state.get(self._name, key)
+        return None if data is None else canonical.decode(data)
+
     def _noted(self, name: str, function: Callable[..., object]) -> Callable[..., object]:
         def noted(*args: object) -> object:
             done = HostCall(name, copy.deepcopy(args))
             if name in ("put", "delete"):
-                data = self._executor.scope.state.get(self._name, str(args[0]))
-                done.before = None if data is None else canonical.decode(data)
+                done.before = self._value(str(args[0]))
             self._tracer.host_called(done)
             try:
                 result = function(*args)

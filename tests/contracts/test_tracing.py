@@ -158,6 +158,20 @@ def test_failures_stand_on_their_line(world, method, args, gas, line, failure) -
         assert failed.host_calls[-1].failure == failure
 
 
+def test_no_key_is_asked_for_that_no_state_can_hold(world) -> None:
+    asked = []
+
+    class Watched(type(world.state)):
+        def get(self, contract, key):
+            asked.append(len(key))
+            return super().get(contract, key)
+
+    runner = TracingRunner(0)
+    transaction = world.transaction([Call("shelf", "long_key", [])], "tourism")
+    runner.run(world.context, [transaction], Watched(world.entries))
+    assert max(asked) <= 256
+
+
 def test_refused_calls_have_no_lines(world) -> None:
     for contract, method in (("nowhere", "x"), ("shelf", "no_such_method")):
         call = Call(contract, method, [])
