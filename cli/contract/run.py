@@ -11,6 +11,7 @@ from cli import output
 from cli.args import args_argument
 from cli.contract.source import read_source
 from cli.settings import json_option
+from contracts.dialect import compile_source
 from contracts.local import run_source
 
 
@@ -24,7 +25,8 @@ def run(file: Path, method: str, args: Any, as_json: bool) -> int:
 
     Ends with 0 only if the call is ok.
     """
-    outcome = run_source(read_source(file), method, args)
+    source = read_source(file)
+    outcome = run_source(source, method, args)
     document = {
         "status": outcome.status,
         "code": outcome.code,
@@ -40,6 +42,15 @@ def run(file: Path, method: str, args: Any, as_json: bool) -> int:
             f"result {output.pretty(outcome.result)}",
         ],
     )
-    if outcome.code == "compile_refused" and not as_json:
-        output.message(f"hint: `qiong contract lint {file}` says why")
+    if not as_json:
+        _explain(file, source, outcome.code)
     return 0 if outcome.status == "ok" else 1
+
+
+def _explain(file: Path, source: str, code: str) -> None:
+    """A hint for codes that say something of the command rather than of the contract."""
+    if code == "compile_refused":
+        output.message(f"hint: `qiong contract lint {file}` says why")
+    elif code in ("unknown_method", "TYPE"):
+        offered = "; ".join(str(method) for method in compile_source(source).methods.values())
+        output.message(f"hint: {file} offers {offered or 'no method'}")

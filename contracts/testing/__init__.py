@@ -29,7 +29,7 @@ package. Left out: roots, headers and proofs; a transaction's expiry.
 from __future__ import annotations
 
 from contracts.testing.chain import Chain, Deployed
-from contracts.testing.contract import Contract, library, load, parse
+from contracts.testing.contract import Contract, NotAContract, library, load, parse
 from contracts.testing.receipts import CallFailed, Receipt
 from contracts.testing.signers import Signer, uscc
 
@@ -38,6 +38,7 @@ __all__ = [
     "Chain",
     "Contract",
     "Deployed",
+    "NotAContract",
     "Receipt",
     "Signer",
     "library",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from contracts import shipped
 from contracts.dialect import CompileRefused, Method, compile_source
 from contracts.dialect.lines import statement_lines
-from contracts.lint import render
+from contracts.lint import lint_source, render
 from ledger.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -29,6 +29,14 @@ class NotAContract(InvalidInput):
 
     code = "compile_refused"
     hint = "`qiong contract lint` shows the same"
+
+    def __init__(self, path: str, source: str) -> None:
+        self.path = path
+        refusals = render(lint_source(source), source, path)
+        super().__init__(f"{path} is no contract:\n{refusals}")
+
+
+NotAContract.__module__ = "contracts.testing"  # as pytest then shows it
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +79,7 @@ def load(path: str | Path) -> Contract:
 
     Raises `NotAContract`, and `OSError` if there is no such file.
     """
+    __tracebackhide__ = True
     file = Path(path)
     return _compiled(file.stem, _shown(file), file.read_text("utf-8"))
 
@@ -87,10 +96,11 @@ def parse(source: str, name: str = "main") -> Contract:
 
 @lru_cache(LOADED_MAX)
 def _compiled(name: str, path: str, source: str) -> Contract:
+    __tracebackhide__ = True
     try:
         compiled = compile_source(source)
-    except CompileRefused as refused:
-        raise NotAContract("\n" + render(refused.refusals, source, path)) from None
+    except CompileRefused:
+        raise NotAContract(path, source) from None
     return Contract(name, path, source, compiled.methods)
 
 

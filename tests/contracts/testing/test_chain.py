@@ -215,7 +215,9 @@ def test_state_can_be_written_past_the_code(chain, notes) -> None:
 def test_a_source_that_is_no_contract_is_shown_as_lint_shows_it(tmp_path: Path) -> None:
     file = tmp_path / "wrong.py"
     file.write_text("import json\n")
-    with pytest.raises(NotAContract, match=r"wrong.py:1:1: an import\n    import json\n"):
+    with pytest.raises(
+        NotAContract, match=r"no contract:\n.*wrong.py:1:1: an import\n    import json\n"
+    ):
         load(file)
 
 
