@@ -36,6 +36,9 @@ SETTLE_MS: Final = 2_000
 QUIET_MS: Final = 2_500
 """After all is done and `SETTLE_MS` passed, no view changes unplanned for so long under load."""
 
+CALM_EVERY_MS: Final = 250
+"""And that load is a transaction, hence a block, as often as this."""
+
 HOUR_MS: Final = 3_600_000
 
 
@@ -97,7 +100,8 @@ class Scenario:
         self.rough_ms = rng.randint(4_000, 8_000)
         self.faulty_names: list[str] = []
         self.late_names: list[str] = []
-        """Honest, and a time-out behind when they execute a whole window: left as primaries."""
+        """Honest, and left as primaries: a time-out behind when they execute a whole window, or
+        slower than blocks come even in the calm and so behind by ever more, for nobody waits."""
         self._draw_nodes()
         self._draw_network()
         self._draw_load()
@@ -145,7 +149,10 @@ class Scenario:
             slow = rng.choice(world.honest_nodes())
             slow.execution_ms, slow.check_ms = rng.choice((150, 400)), 30
             self.plan.append(f"{slow.name} takes {slow.execution_ms} ms to execute")
-            if slow.execution_ms * world.domain.window >= TIMEOUT_LAN_MS:
+            if (
+                slow.execution_ms >= CALM_EVERY_MS
+                or slow.execution_ms * world.domain.window >= TIMEOUT_LAN_MS
+            ):
                 self.late_names.append(slow.name)
 
     def _draw_network(self) -> None:
@@ -379,8 +386,8 @@ def stay_calm(world: World, faulty: Collection[str]) -> None:
     """
     world.run_for(SETTLE_MS)
     begin = world.now
-    for number in range(QUIET_MS // 250):
-        world.after(number * 250, world.submit, 1)
+    for number in range(QUIET_MS // CALM_EVERY_MS):
+        world.after(number * CALM_EVERY_MS, world.submit, 1)
     world.run_for(QUIET_MS)
     left = [item for item in world.checker.unplanned_since(begin) if item[1] not in faulty]
     if left and len(faulty) <= world.validators.f:
