@@ -99,6 +99,31 @@ def test_a_host_without_pytest_is_told_what_to_install(monkeypatch: pytest.Monke
     assert "`contracts`" in answer.exception.hint
 
 
+def test_lint_shows_people_the_line_and_what_the_contract_offers(project: Path) -> None:
+    good = project / "things.py"
+    wrong = project / "wrong.py"
+    wrong.write_text("@call\ndef f(n: int) -> int:\n    return n / 2\n")
+    helpers = project / "helpers.py"
+    helpers.write_text("def f(n):\n    return n\n")
+    answer = invoke("lint", str(good), str(wrong), str(helpers))
+    assert answer.return_value == 1
+    assert answer.stdout == (
+        f"{wrong}:3:12: `/`\n    return n / 2\n           ^ write // for whole numbers\n"
+    )
+    assert answer.stderr == (
+        f"{good}: nothing to refuse; calls: register, hand_over; views: show\n"
+        f"{helpers}: nothing to refuse; but it offers no method: "
+        "mark functions with @call or @view\n"
+    )
+
+
+@pytest.mark.parametrize(("method", "args"), [("regster", '["T-1", "x"]'), ("register", "[]")])
+def test_run_says_what_the_contract_offers(project: Path, method: str, args: str) -> None:
+    answer = invoke("run", str(project / "things.py"), method, args)
+    assert answer.return_value == 1
+    assert "offers call register(id: str, title: str) -> None; call hand_over" in answer.stderr
+
+
 def test_nothing_is_overwritten(project: Path) -> None:
     readme = project / "README.md"
     readme.write_text("mine")
