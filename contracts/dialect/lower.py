@@ -242,15 +242,16 @@ class _Lowering:
         return guard("_set_item", container, key, value)
 
     def augmented(self, node: ast.AugAssign) -> list[ast.stmt]:
-        self.cost += gas.OPERATOR
+        self.pay(gas.LOWERED)
+        self.cost += gas.HARD_OPERATOR if isinstance(node.op, _HARD | ast.Mult) else gas.OPERATOR
         in_place = {ast.Add: "_in_place_add", ast.Mult: "_in_place_multiply"}
         name = in_place.get(type(node.op)) or BINARY[type(node.op)]
         if isinstance(node.target, ast.Name):
             left = load(node.target.id)
             return [syntax.assign(left.id, guard(name, left, self.expression(node.value)))]
         assert isinstance(node.target, ast.Subscript)
-        self.pay(5 * gas.LOWERED)
-        self.cost += 2 * gas.SUBSCRIPT
+        self.pay(4 * gas.LOWERED)
+        self.cost += 3 * gas.SUBSCRIPT
         container, key = self.temporary(), self.temporary()
         item = guard("_get_item", load(container), load(key))
         return [

@@ -273,7 +273,10 @@ def _unchanged(last: dict[str, Any], source: str, height: int, start: int) -> bo
 
 
 def _still_needed(versions: list[dict[str, Any]], height: int, start: int) -> list[dict[str, Any]]:
-    """The version in force, and those that start after `height` but before `start`."""
+    """Versions of use beside one from `start` on: the one in force, and those that start between
+    now and then."""
+    if start == height:
+        return []
     earlier = [version for version in versions if version["from"] < start]
     started = [version for version in earlier if version["from"] <= height]
     return started[-1:] + earlier[len(started) :]
