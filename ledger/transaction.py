@@ -31,6 +31,10 @@ from ledger.types import Digest, Gas, PublicKey, Signature, TimeMs
 CALLS_MAX: Final = 1_000
 """Calls under one signature: a department's daily batch, and still a fraction of a block."""
 
+CALL_GAS_MIN: Final = 50
+"""What any call takes of a block, be its transaction's gas limit as low as it may: finding the
+contract, an outcome, and a row of the receipt are work and memory for every validator."""
+
 SIGNERS_MAX: Final = 16
 """Signers of one transaction; each costs every validator one verification."""
 
@@ -89,6 +93,11 @@ class Transaction:
                 list(self.signers),
             ]
         )
+
+    @property
+    def block_gas(self) -> int:
+        """What counts towards the gas of a block."""
+        return max(self.gas_limit, CALL_GAS_MIN * len(self.calls))
 
     @cached_property
     def id(self) -> Digest:

@@ -121,6 +121,6 @@ def within_limits(held: HeldBody, parameters: Parameters) -> bool:
         return False
     if sum(len(signed.raw) for signed in transactions) > parameters.body_bytes_max:
         return False
-    if sum(signed.transaction.gas_limit for signed in transactions) > parameters.body_gas_max:
+    if sum(signed.transaction.block_gas for signed in transactions) > parameters.body_gas_max:
         return False
     return len({signed.id for signed in transactions}) == len(transactions)

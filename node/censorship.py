@@ -46,7 +46,7 @@ class CensorshipWatch:
     def decided(self, held: HeldBody, now_ms: int) -> None:
         """The present primary got this body decided."""
         limits = self._parameters
-        used = sum(signed.transaction.gas_limit for signed in held.transactions)
+        used = sum(signed.transaction.block_gas for signed in held.transactions)
         size = sum(len(signed.raw) for signed in held.transactions)
         self._blocks.append(
             _Room(

@@ -55,7 +55,7 @@ class Pending:
 
     @property
     def gas(self) -> int:
-        return self.signed.transaction.gas_limit
+        return self.signed.transaction.block_gas
 
     @property
     def size(self) -> int:

@@ -15,6 +15,7 @@ Only a `Verdict` or a refusal ends a call here. Any other exception is a fault o
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -44,6 +45,10 @@ CALL_GAS: Final = 50
 
 RESULT_BYTES_MAX: Final = 65_536 + 1_024
 """One longest string, like a stored value."""
+
+SWEEP_GAS: Final = 100_000
+"""A list that holds itself outlives its call, and what it holds with it. After so much gas the
+collector looks for such garbage between two calls: it is paid for, so there are 26 MB at most."""
 
 CALL_DEPTH_MAX: Final = 8
 """Contracts calling contracts; with 32 frames each that stays below the recursion limit."""
@@ -106,6 +111,7 @@ class Executor:
         self.registry = self._directory.registry
         self.deployment = self._directory.deployment
         self._active: list[str] = []
+        self._unswept = 0
         self._loader = Loader(self.deployment, self._host, self._meter)
         self.load_new = self._loader.load_new
         self._platform = Platform(self, self._meter)
@@ -207,6 +213,7 @@ class Executor:
         """Run one call with what is `left` of the transaction's gas."""
         to_platform = call.contract == deployment_layout.CONTRACT and not self.scope.viewing
         meter = self._meter
+        self._sweep(meter.used)
         meter.reset(left if to_platform else min(CALL_GAS_MAX, left))
         scope = self.scope
         scope.events = []
@@ -227,6 +234,14 @@ class Executor:
         except Rejected as refusal:
             return CallRow("rejected", refusal.code, meter.used, None)
         return CallRow("ok", "", meter.used, value)
+
+    def _sweep(self, used: int) -> None:
+        """Between calls: `used` is the gas of the last one."""
+        self._unswept += used
+        if self._unswept >= SWEEP_GAS:
+            self._unswept = 0
+            # Both young generations: a collection during the call may have moved what it held.
+            gc.collect(1)
 
     def _invoke(self, sender: str, contract: str, method: str, args: Arguments) -> object:
         found = self._directory.in_force(contract)

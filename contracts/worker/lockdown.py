@@ -30,7 +30,7 @@ one block's frames."""
 DESCRIPTORS_MAX: Final = 65_536
 """`subprocess` has closed what it knew of; this closes stderr and whatever slipped through."""
 
-# Values of the kernel's interface: linux/capability.h, linux/prctl.h, linux/seccomp.h, linux/audit.h, linux/filter.h.
+# Values of the kernel's interface: linux/audit.h, capability.h, filter.h, prctl.h and seccomp.h.
 _CAPABILITY_VERSION_3: Final = 0x2008_0522
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
