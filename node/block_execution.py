@@ -70,10 +70,6 @@ class Stop:
     inquiry: Inquiry
     held: set[Height] = field(default_factory=set)
 
-    @property
-    def detail(self) -> str:
-        return f"{self.error} (hint: {WAY_OUT})"
-
 
 class BlockExecution:
     """Executes blocks in order. Belongs to the event loop's thread.
@@ -104,8 +100,10 @@ class BlockExecution:
 
     @property
     def stopped(self) -> str | None:
-        """Why execution stands still, in words."""
-        return None if self.stop is None else f"execution_stopped: {self.stop.detail}"
+        """Why a person must act, in words; None while it goes on or finds out by itself."""
+        if self.stop is None or isinstance(self.stop.error, HeaderMismatch):
+            return None
+        return f"execution_stopped: {self.stop.error} (hint: {WAY_OUT})"
 
     def stop_at(self, n: Height, error: QiongError) -> None:
         """Stand still at block `n` and raise the alarm."""
@@ -113,7 +111,11 @@ class BlockExecution:
 
     def _stop(self, n: Height, error: QiongError, known: Known) -> None:
         self.stop = Stop(error, known, Inquiry(n))
-        log.critical("alarm execution_stopped at height %d: %s", n, self.stop.detail)
+        if isinstance(error, HeaderMismatch):
+            log.warning("%s; asking the others whether a quorum took a transaction out", error)
+        else:
+            hint = f"(hint: {WAY_OUT})"
+            log.critical("alarm execution_stopped at height %d: %s %s", n, error, hint)
 
     def diverged(self, n: Height) -> None:
         """Our header of `n` or of a block after it is not the certified one: a quarantine may be

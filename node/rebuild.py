@@ -97,6 +97,7 @@ class Rebuild:
         try:
             self._diverged = recorded_divergence(place, blocks.certified_height)
             self._signed = _headers(place.ledger, blocks.certified_height)
+            self._halted = self._is_halted()
             self._store = LedgerStore(genesis, LevelDBStore(self._new), blocks)
         except BaseException:
             blocks.close()
@@ -147,12 +148,20 @@ class Rebuild:
         sync_folder(root)
         return old if kept else None
 
+    def _is_halted(self) -> bool:
+        """Whether the old database is the one that halted: what it executed since was not signed,
+        and what it had signed before is known."""
+        diverged = self._diverged
+        if diverged is None:
+            return False
+        return self._signed.get(diverged.n, diverged.certified) != diverged.certified
+
     def _compare(self, n: Height, computed: Digest) -> None:
         diverged = self._diverged
         if diverged is not None:
             if n == diverged.n and computed != diverged.certified:
                 raise StillDiverged(n, diverged.certified, computed)
-            if n <= diverged.signed_to:
+            if n <= diverged.signed_to or self._halted:
                 return
         signed = self._signed.get(n, computed)
         if signed != computed:

@@ -361,7 +361,7 @@ class NodeService:
             syncing=self._syncing(),
             observer=replica.observer,
             halted=None if driver is None else driver.halted,
-            execution_stopped=driver is not None and driver.execution.stop is not None,
+            execution_stopped=driver is not None and driver.execution.stopped is not None,
         )
 
     def standing(self) -> Standing:

@@ -89,11 +89,14 @@ def test_no_other_header_takes_the_place_of_one_that_may_be_signed(home: Diverge
     assert home.headers() == before
 
 
-def test_heights_signed_after_the_wrong_one_may_change(home: DivergedHome) -> None:
-    """What was signed beyond is named by the record; above it nothing may change."""
+def test_what_was_executed_after_the_halt_may_change(home: DivergedHome) -> None:
+    """Such as blocks that were fetched together with the one that halted it: a replica that has
+    halted signs nothing. Once it is mended it signs again, and nothing may change."""
     home.vote(replace(home.record, signed_to=DIVERGED_AT))
+    rebuild(home)
+    assert home.headers() == home.right
     with pytest.raises(WouldContradict) as caught:
-        rebuild(home)
+        rebuild(home, OtherVersion(DIVERGED_AT + 1))
     assert caught.value.n == DIVERGED_AT + 1
 
 

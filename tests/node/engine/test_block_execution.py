@@ -123,6 +123,7 @@ async def test_a_result_that_is_not_the_certified_one_waits_for_every_peer() -> 
     bench.certified[Height(1)] = CERTIFIED
     await bench.run(1)
     assert bench.done == []
+    assert bench.execution.stopped is None, "no alarm before it is known whose fault it is"
     await bench.tick(ROUNDS * len(PEERS))
     assert set(bench.asked) == set(PEERS)
     assert bench.done == []
