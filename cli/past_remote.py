@@ -11,7 +11,9 @@ Answers are kept: a past state does not change.
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, TypeVar, cast
 
 from cli.client import MSGPACK, Answer, Client, NodeRefused, path
 from cli.divergence import read_side
@@ -28,13 +30,22 @@ from ledger.receipt import Receipt
 from ledger.transaction import SignedTransaction
 from ledger.types import Digest, Height
 
+JSON: Final = "application/json"
+
 PAGE: Final = 100
 """Items of one page; servers give no more."""
 
 PREFIX_BYTES_MAX: Final = 1_024
 """Longest prefix that a server takes; no key is longer."""
 
+ATTEMPTS: Final = 10
+PAUSE_SECONDS: Final = 1.0
+"""A server that limits the questions of an address gives as many again each second."""
+
 PRUNED_HINT: Final = "ask a node that keeps it: an archive node, with --node URL"
+
+
+T = TypeVar("T")
 
 
 class RemotePast:
@@ -71,7 +82,8 @@ class RemotePast:
     def _check_header(self, header: BlockHeader, tx_id: Digest) -> None:
         if self._checker.trust is None:
             return
-        body, _ = self._checker.fetch_transaction_proof(tx_id)
+        fetch = partial(self._checker.fetch_transaction_proof, tx_id)
+        body, _ = _patiently(self._client, header.n, fetch)
         if Proof.decode(body).header != header:
             raise NotProven(
                 f"the header of block {header.n} is not the one that its transactions are proven by"
@@ -83,7 +95,7 @@ class RemotePast:
         where = path("v1", "blocks", str(height), "transactions")
         found: list[SignedTransaction] = []
         while len(found) < len(receipts):
-            answer = self._get(where, height, cursor=len(found), limit=PAGE)
+            answer = self._get(where, height, MSGPACK, cursor=len(found), limit=PAGE)
             items = _page(answer)["items"]
             for item, receipt in zip(items, receipts[len(found) :], strict=False):
                 signed = SignedTransaction.decode(item["transaction"])
@@ -94,11 +106,9 @@ class RemotePast:
                 raise NotProven(f"{answer.node} lacks transactions of block {height}")
         return tuple(found)
 
-    def _get(self, where: str, height: Height, **query: object) -> Answer:
-        try:
-            return self._client.get(where, accept=_accept(where), **query)
-        except NodeRefused as refusal:
-            raise _pruned(refusal, height) from None
+    def _get(self, where: str, height: Height, accept: str = JSON, **query: object) -> Answer:
+        question = partial(self._client.get, where, accept=accept, **query)
+        return _patiently(self._client, height, question)
 
 
 class RemoteState:
@@ -145,10 +155,10 @@ class RemoteState:
         trust = self._checker.trust
         assert trust is not None
         document = [{"contract": contract, "key": key}]
-        try:
-            answer = self._client.post_json("/v1/proofs/state", document, height=self._height)
-        except NodeRefused as refusal:
-            raise _pruned(refusal, self._height) from None
+        question = partial(
+            self._client.post_json, "/v1/proofs/state", document, height=self._height
+        )
+        answer = _patiently(self._client, self._height, question)
         try:
             (proof,) = (bytes.fromhex(item) for item in answer.json()["proofs"])
         except (KeyError, TypeError, ValueError):
@@ -162,22 +172,16 @@ class RemoteState:
         return None if verdict.claim == "absence" else canonical.encode(verdict.value)
 
     def _page(self, contract: str, prefix: str, limit: int, cursor: str | None) -> dict[str, Any]:
-        query = {"prefix": prefix or None, "cursor": cursor}
-        try:
-            answer = self._client.get(
-                path("v1", "state", contract),
-                accept=MSGPACK,
-                height=self._height,
-                limit=limit,
-                **query,
-            )
-        except NodeRefused as refusal:
-            raise _pruned(refusal, self._height) from None
-        return _page(answer)
-
-
-def _accept(where: str) -> str:
-    return MSGPACK if where.endswith("/transactions") else "application/json"
+        question = partial(
+            self._client.get,
+            path("v1", "state", contract),
+            accept=MSGPACK,
+            height=self._height,
+            limit=limit,
+            prefix=prefix or None,
+            cursor=cursor,
+        )
+        return _page(_patiently(self._client, self._height, question))
 
 
 def _page(answer: Answer) -> dict[str, Any]:
@@ -190,10 +194,21 @@ def _page(answer: Answer) -> dict[str, Any]:
     raise NotProven(f"{answer.node} gave no page of items")
 
 
-def _pruned(refusal: NodeRefused, height: Height) -> Refused:
-    """A refusal in words that fit the question."""
-    if refusal.problem != "pruned":
-        return refusal
-    return Refused(
-        f"block {height} cannot be executed again: this node does not keep it any more", PRUNED_HINT
-    )
+def _patiently(client: Client, height: Height, question: Callable[[], T]) -> T:
+    """The answer to a question about block `height`, which the node may want asked more slowly.
+
+    Raises `Refused` if it keeps that block no more, and what `question` raises.
+    """
+    for attempt in range(ATTEMPTS):
+        try:
+            return question()
+        except NodeRefused as refusal:
+            if refusal.problem == "pruned":
+                raise Refused(
+                    f"block {height} cannot be executed again: this node does not keep it any more",
+                    PRUNED_HINT,
+                ) from None
+            if refusal.status != 429 or attempt == ATTEMPTS - 1:
+                raise
+            client.sleep(PAUSE_SECONDS)
+    raise AssertionError("unreachable")

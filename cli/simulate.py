@@ -42,7 +42,7 @@ def simulate(
     signers: tuple[str, ...],
     gas: int | None,
 ) -> int:
-    """Show what one call would do if it were sent now; nothing is sent.
+    """Show what a call would do; nothing is sent.
 
     Status, gas, result, events, and what it would read and write, as one node says. Ends with 0 if
     the call would be ok.

@@ -75,9 +75,11 @@ class Replayed:
 )
 @common_options()
 def replay(settings: Settings, tx_id: bytes, step: bool, home: Path | None) -> int:
-    """Execute the committed transaction TX again, as it was, and compare the receipts.
+    """Execute transaction TX again and compare receipts.
 
-    Ends with 0 if they are equal, whatever the transaction's own status; with 5 if not.
+    The earlier transactions of its block run first, on the state before it. Ends with 0 if the
+    receipts are the committed ones, whatever the transaction's own status, with 5 if not. Without
+    --step the calls run in a validator's sandbox.
     """
     with _committed(settings, home, Digest(tx_id)) as committed:
         done = _replay(committed, Digest(tx_id), step)

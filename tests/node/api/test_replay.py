@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli import past_remote
+from cli.client import Client, NodeRefused
 from cli.contract import contract_group
 from cli.contract.dry_run import dry_run_blocks
 from cli.errors import CommandError, from_typed
@@ -248,6 +250,31 @@ async def test_a_pruned_block_says_so(
     assert ended.code == 3
     assert "does not keep it any more" in ended.error
     assert "archive" in ended.error
+
+
+async def test_a_node_that_wants_to_be_asked_more_slowly_is(
+    cli: Cli, suspended: SignedTransaction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = {name: getattr(Client, name) for name in ("get", "post_json")}
+    asked: Counter[str] = Counter()
+    slept: list[float] = []
+
+    def impatient(name: str) -> Callable[..., Any]:
+        def answer(client: Client, where: str, *args: Any, **query: Any) -> Any:
+            asked[where] += 1
+            if asked[where] % 2 == 0 or "/transaction/" in where or "/transactions/" in where:
+                return answers[name](client, where, *args, **query)
+            raise NodeRefused("node", 429, "too_many_requests", "slowly")
+
+        return answer
+
+    for name in answers:
+        monkeypatch.setattr(Client, name, impatient(name))
+    monkeypatch.setattr(Client, "sleep", lambda client, seconds: slept.append(seconds))
+    for trust in (False, True):
+        ended = await cli.replay(suspended, "--step", trust=trust)
+        assert ended.code == 0, ended.error
+    assert len(slept) > 5
 
 
 async def test_a_dry_run_finds_a_planted_difference_and_none_for_the_same_code(
