@@ -81,7 +81,8 @@ def make_genesis() -> Genesis:
     members = {entry.uscc for entry in sample.departments()}
     members |= {seat.organisation for seat in SEATS}
     keys = {uscc: key_of(uscc).public for uscc in members}
-    return founding.build(validators, keys, time.time_ns() // 1_000_000 - 60_000)
+    created_ms = time.time_ns() // 1_000_000 - 60_000
+    return founding.build(validators, keys, created_ms, key_of("governor").public)
 
 
 class BenchEngine:
