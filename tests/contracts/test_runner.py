@@ -23,7 +23,7 @@ from ledger.execution import BlockContext
 from ledger.transaction import Call
 from ledger.types import Digest, Gas, Height, TimeMs
 
-CORPORA = Path(__file__).parent / "dialect"
+CORPORA = Path(__file__).parent
 
 COUNTER = """
 @call
@@ -159,14 +159,15 @@ def test_no_source_ends_the_worker(make_world, runner) -> None:
     assert len(box.bases) == len(WRONG_SOURCES)
 
 
-@pytest.mark.parametrize("corpus", ["hostile", "accepted"])
+@pytest.mark.parametrize("corpus", ["hostile/*.txt", "dialect/accepted.txt"])
 def test_the_corpus_ends_in_the_worker_as_it_does_inline(make_world, runner, corpus) -> None:
     """What the dialect says of hostile code, it says in the locked process too, and survives."""
-    parts = (CORPORA / f"{corpus}.txt").read_text().split("\n### ")[1:]
+    texts = [path.read_bytes().decode() for path in sorted(CORPORA.glob(corpus))]
+    parts = [part for text in texts for part in text.split("\n### ")[1:]]
     sources = {f"c{i}": part.partition("\n")[2] for i, part in enumerate(parts)}
     world = make_world(sources)
     transactions = [
-        world.transaction([Call(name, "main", [3])], "tourism", gas=100_000) for name in sources
+        world.transaction([Call(name, "main", [3])], "tourism", gas=20_000) for name in sources
     ]
     inline = InlineRunner().run(world.context, transactions, world.state)
     assert runner.run(world.context, transactions, world.state) == inline

@@ -63,10 +63,10 @@ def test_a_body_respects_gas_and_bytes(make_transaction: Make) -> None:
 
 def test_what_does_not_fit_now_is_not_passed_over_for_smaller_ones(make_transaction: Make) -> None:
     mempool = pool()
-    for gas in (8_000, 9_000, 10):
+    for gas in (8_000, 9_000, 60):
         mempool.add(make_transaction(gas=gas), "a", NOW)
     assert [pending.gas for pending in mempool.take(NOW)] == [8_000]
-    assert [pending.gas for pending in mempool.take(NOW)] == [9_000, 10]
+    assert [pending.gas for pending in mempool.take(NOW)] == [9_000, 60]
 
 
 def test_one_id_is_held_once(make_transaction: Make) -> None:
