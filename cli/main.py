@@ -16,6 +16,7 @@ from cli.lazy import LazyGroup
 from ledger.errors import QiongError
 
 COMMANDS: Final = {
+    "bench": "cli.bench:bench_command",
     "block": "cli.block:block_group",
     "contract": "cli.contract:contract_group",
     "credit": "cli.credit:credit_group",

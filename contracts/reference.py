@@ -93,8 +93,9 @@ def _limits() -> str:
 
 
 def _prices() -> str:
-    rows = ((text, str(_value(name))) for name, text in words.PRICES.items())
-    return _table(("what", "gas"), rows)
+    ticks = ((text, f"{_value(name) / gas.TICKS:g}") for name, text in words.TICKS.items())
+    whole = ((text, str(_value(name))) for name, text in words.PRICES.items())
+    return _table(("what", "gas"), (*ticks, *whole))
 
 
 def _sizes() -> str:

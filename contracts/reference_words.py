@@ -61,21 +61,29 @@ LIMITS: Final[Mapping[str, str]] = {
 }
 """Limits by the short name of their module."""
 
-PRICES: Final[Mapping[str, str]] = {
-    "executor.CALL_GAS": "a call, before its code runs",
+TICKS: Final[Mapping[str, str]] = {
     "gas.BLOCK": "entering a block of statements",
-    "gas.NODE": "a name, a literal, a statement",
+    "gas.NODE": "a name, a literal, a statement, beside what follows",
     "gas.OPERATOR": "an operator or a comparison",
+    "gas.HARD_OPERATOR": "`**`, `<<`, `>>` and `*=`",
     "gas.SUBSCRIPT": "a subscript",
+    "gas.SLICE": "a slice",
     "gas.BUILTIN": "a built-in function",
     "gas.METHOD": "a method",
     "gas.CALL": "a call of an own function, a comprehension",
     "gas.COLLECT": "an item that a comprehension collects",
     "gas.ITERATE": "one turn of a loop",
-    "gas.ENTRY": "an entry of a dict",
-    "gas.VALUE_NODE": "a node of a value copied, checked or compared in depth",
+    "gas.DISPLAYED": "an entry of a dict written out",
+    "gas.COMPUTED_KEY": "and if its key is no literal",
+}
+"""What a block is the sum of, in fractions of gas; the sum is rounded up."""
+
+PRICES: Final[Mapping[str, str]] = {
+    "executor.CALL_GAS": "a call, before its code runs",
+    "gas.VALUE_NODE": "a node of a value that crosses the boundary",
+    "gas.CONTAINER_NODES": "each list and dict of it, beside what it holds",
+    "gas.COMPARED_NODE": "a node of a value compared in depth",
     "gas.COMPARISON": "an item compared by `min`, `max` or a sort",
-    "gas.PIECE": "a short string cut from another",
     "host.READ_MISS_GAS": "each read of the state beyond the first two of a call",
     "host.WRITE_GAS": "each `put` and `delete`, beside the function's own price",
     "host.KEYS_GAS": "each `keys`, beside the function's own price",
@@ -86,15 +94,21 @@ PRICES: Final[Mapping[str, str]] = {
 SIZES: Final[Mapping[str, str]] = {
     "gas.CHARACTERS_SHIFT": "characters written",
     "gas.COMPARED_SHIFT": "characters compared or hashed as keys",
-    "gas.READ_SHIFT": "characters searched through or counted",
+    "gas.ORDERED_SHIFT": "characters compared to see which comes first",
+    "gas.READ_SHIFT": "characters searched through, counted or turned around",
+    "gas.CLASSIFIED_SHIFT": "characters looked at by `isalpha` and its like",
     "gas.ENCODED_SHIFT": "characters beyond ASCII encoded or decoded",
     "gas.STRIPPED_SHIFT": "comparisons of a character with those to strip",
-    "gas.ITEMS_SHIFT": "items of a list copied or read",
+    "gas.DIGITS_SHIFT": "digits of an integer read or written",
+    "gas.ITEMS_SHIFT": "items of a list copied as they are",
+    "gas.EACH_SHIFT": "items of a list looked at or made",
+    "gas.ENTRIES_SHIFT": "entries of a dict copied, strings joined or cut, integers added up",
     "gas.MOVED_SHIFT": "items moved within a list",
     "gas.SORT_SHIFT": "comparisons of a sort",
     "gas.STATE_BYTES_SHIFT": "bytes read from the state",
     "host.WRITTEN_SHIFT": "bytes written to the state or to an event",
     "gas.HASHED_SHIFT": "bytes hashed by `sha256`",
+    "gas.CHECKED_SHIFT": "symbols that `mod_37_36_valid` checks",
 }
 """What costs 1 gas for so many: exponents of 2."""
 

@@ -104,6 +104,12 @@ class Sandbox:
     def running(self) -> bool:
         return self._process is not None
 
+    @property
+    def pid(self) -> int:
+        """Process id of the running worker."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start the worker and wait until it is locked down.
 

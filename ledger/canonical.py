@@ -77,21 +77,29 @@ def decode(data: bytes) -> Value:
 
     Raises `DecodingError` unless re-encoding gives exactly `data`.
     """
-    try:
-        value = msgpack.unpackb(
-            data, raw=False, strict_map_key=True, use_list=True, ext_hook=_no_extension
-        )
-    except RecursionError:
-        raise DecodingError("nested too deeply") from None
-    except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
-        raise DecodingError(str(error) or type(error).__name__) from None
+    value = cast(Value, unpack(data))
     try:
         again = encode(value)
     except EncodingError as error:
         raise DecodingError(error.reason) from None
     if again != data:
         raise DecodingError("another byte form of the same value")
-    return cast(Value, value)
+    return value
+
+
+def unpack(data: bytes) -> object:
+    """The value that `data` is msgpack of, canonical or not: for who then walks it and compares.
+
+    Raises `DecodingError` for extensions and for what is no msgpack.
+    """
+    try:
+        return msgpack.unpackb(
+            data, raw=False, strict_map_key=True, use_list=True, ext_hook=_no_extension
+        )
+    except RecursionError:
+        raise DecodingError("nested too deeply") from None
+    except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
+        raise DecodingError(str(error) or type(error).__name__) from None
 
 
 def check_size(data: bytes, values_max: int) -> None:

@@ -90,13 +90,13 @@ def instantiate(compiled: Compiled, host: Host, meter: Meter) -> Instance:
 class _Entry:
     """One method with its boundary."""
 
-    __slots__ = ("function", "method", "readers", "result", "short")
+    __slots__ = ("function", "method", "readers", "result")
 
     def __init__(self, method: Method, function: Callable[..., Any]) -> None:
         self.method = method
         self.function = function
-        self.readers = [_reader(parameter.type) for parameter in method.parameters]
-        self.short = [_short(reader) for reader in self.readers]
+        readers = [_reader(parameter.type) for parameter in method.parameters]
+        self.readers = [(reader, _short(reader)) for reader in readers]
         self.result = _reader(method.returns)
 
     def arguments(self, cell: Cell, args: list[Any] | dict[str, Any]) -> list[Any]:
@@ -107,15 +107,15 @@ class _Entry:
             args = _positional(parameters, args)
         elif len(args) > len(parameters):
             raise ContractError("TYPE")
-        values = [
-            value if type(value) is str and len(value) < short else reader(cell, value)
-            for reader, short, value in zip(self.readers, self.short, args, strict=False)
-        ]
-        if len(values) < len(parameters):
-            for parameter in parameters[len(values) :]:
-                if parameter.default is NO_DEFAULT:
-                    raise ContractError("TYPE")
-                values.append(parameter.default)
+        values = []
+        for value, (reader, short) in zip(args, self.readers, strict=False):
+            if type(value) is not str or len(value) >= short:
+                value = reader(cell, value)
+            values.append(value)
+        for parameter in parameters[len(values) :]:
+            if parameter.default is NO_DEFAULT:
+                raise ContractError("TYPE")
+            values.append(parameter.default)
         return values
 
 

@@ -35,6 +35,8 @@ from contracts.dialect.scopes import Comprehension, free_names, targets
 from contracts.dialect.syntax import guard, is_small, load
 from contracts.dialect.vocabulary import BUILTINS, METHODS
 
+_HARD: Final = ast.Pow | ast.LShift | ast.RShift
+
 _MEMBERS_MAX: Final = 16
 """Literals in a tuple that `in` searches natively."""
 
@@ -117,7 +119,7 @@ class _Lowering:
         """`statements` behind the charge for them, which stands on the line of the first that does
         something: a docstring is no code."""
         self.pay(gas.LOWERED_BLOCK)
-        charge = syntax.charge(self.cost)
+        charge = syntax.charge(gas.of_ticks(self.cost))
         first = next((each for each in statements if not isinstance(each, ast.Pass)), None)
         if first is not None:
             charge = [ast.copy_location(node, first) for node in charge]
@@ -175,7 +177,7 @@ class _Lowering:
 
     def requirement(self, test: ast.expr, code: str) -> ast.If:
         """`require(test, "CODE")`, what contracts do most: no call unless it fails."""
-        self.cost += gas.HOST["require"]
+        self.cost += gas.TICKS * gas.HOST["require"]
         failed = ast.UnaryOp(ast.Not(), self.expression(test))
         return ast.If(failed, [ast.Expr(syntax.call("_revert", [ast.Constant(code)]))], [])
 
@@ -251,7 +253,7 @@ class _Lowering:
             return [syntax.assign(left.id, guard(name, left, self.expression(node.value)))]
         assert isinstance(node.target, ast.Subscript)
         self.pay(4 * gas.LOWERED)
-        self.cost += 3 * gas.SUBSCRIPT
+        self.cost += 4 * gas.SUBSCRIPT
         container, key = self.temporary(), self.temporary()
         item = guard("_get_item", load(container), load(key))
         return [
@@ -294,7 +296,7 @@ class _Lowering:
         return load(node.id)
 
     def binary(self, node: ast.BinOp) -> ast.expr:
-        self.cost += gas.OPERATOR
+        self.cost += gas.HARD_OPERATOR if isinstance(node.op, _HARD) else gas.OPERATOR
         return guard(BINARY[type(node.op)], *self.expressions((node.left, node.right)))
 
     def unary(self, node: ast.UnaryOp) -> ast.expr:
@@ -365,19 +367,21 @@ class _Lowering:
         for key, value in zip(node.keys, node.values, strict=True):
             assert key is not None
             pairs += [self.expression(key), self.expression(value)]
-        self.cost += gas.ENTRY * len(node.keys)
+        self.cost += gas.DISPLAYED * len(node.keys)
         keys, values = pairs[::2], pairs[1::2]
         if all(_is_plain_key(key) for key in keys):
             return ast.Dict(list(keys), values)
+        self.cost += gas.OPERATOR + gas.COMPUTED_KEY * len(node.keys)
         return guard("_build_dict", *pairs)
 
     def subscript(self, node: ast.Subscript) -> ast.expr:
-        self.cost += gas.SUBSCRIPT
         container = self.expression(node.value)
         if isinstance(node.slice, ast.Slice):
+            self.cost += gas.SLICE
             bounds = (node.slice.lower, node.slice.upper, node.slice.step)
             lowered = [ast.Constant(None) if b is None else self.expression(b) for b in bounds]
             return guard("_slice_items", container, *lowered)
+        self.cost += gas.SUBSCRIPT
         key = self.expression(node.slice)
         if _is_plain_key(key):
             return ast.Subscript(container, key, ast.Load())
@@ -415,7 +419,7 @@ class _Lowering:
             ]
             return ast.Call(load(name), arguments, keywords)
         if name in HOST_FUNCTIONS:
-            self.cost += gas.HOST[name]
+            self.cost += gas.TICKS * gas.HOST[name]
             arguments = self.expressions(node.args)
             if name == "require":
                 return guard("_require", *arguments)

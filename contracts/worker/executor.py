@@ -83,11 +83,8 @@ class CallRow(NamedTuple):
     result: object
 
 
-class EventRow(NamedTuple):
-    call_index: int
-    contract: str
-    name: str
-    data: object
+EventRow = tuple[int, str, str, object]
+"""Index of the call, contract, name, data."""
 
 
 class TransactionRow(NamedTuple):
@@ -174,7 +171,7 @@ class Executor:
             rows.append(row)
             succeeded = row.status == "ok"
             state.end_call(keep=succeeded)
-            if succeeded:
+            if succeeded and self.scope.events:
                 self._take_events(events, index)
             if ended is None or (succeeded and ended.status != "ok"):
                 ended = row
@@ -207,7 +204,7 @@ class Executor:
 
     def _take_events(self, events: list[EventRow], index: int) -> None:
         for contract, name, data in self.scope.events:
-            events.append(EventRow(index, contract, name, data))
+            events.append((index, contract, name, data))
 
     def _call(self, call: Call, left: int) -> CallRow:
         """Run one call with what is `left` of the transaction's gas."""

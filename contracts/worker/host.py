@@ -16,7 +16,8 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from contracts.dialect import ContractError, LimitExceeded, Meter
-from contracts.dialect.gas import HASHED_SHIFT, KEY_LISTED, STATE_BYTES_SHIFT
+from contracts.dialect.gas import CHECKED_SHIFT, HASHED_SHIFT, KEY_LISTED, STATE_BYTES_SHIFT
+from contracts.dialect.guards.values import export
 from contracts.registry_layout import Standing
 from contracts.worker import checkdigits
 from contracts.worker.state import LayeredState
@@ -40,10 +41,10 @@ READS_CHEAP: Final = 2
 """Reads of a call at the base price. Ordinary calls look at one or two keys, and those the parent
 has usually sent along."""
 
-READ_MISS_GAS: Final = 200
-"""Each further read: what asking the parent costs, about 50 µs."""
+READ_MISS_GAS: Final = 300
+"""Each further read: what asking the parent costs, about 50 µs of both."""
 
-KEYS_GAS: Final = 200
+KEYS_GAS: Final = 400
 """Listing always asks the parent."""
 
 WRITE_GAS: Final = 40
@@ -114,7 +115,7 @@ class Host:
             "call": self.call,
             "sha256": self.sha256,
             "uscc_valid": checkdigits.uscc_valid,
-            "mod_37_36_valid": checkdigits.mod_37_36_valid,
+            "mod_37_36_valid": self.mod_37_36_valid,
             "licence_id_valid": checkdigits.licence_id_valid,
             "date_valid": checkdigits.date_valid,
             "date": self.date,
@@ -130,7 +131,11 @@ class Host:
         if data is None:
             return None
         self._meter.charge(len(data) >> STATE_BYTES_SHIFT)
-        return canonical.decode(data)
+        # As strict as `canonical.decode`, by the walk that pays for a value's nodes.
+        value = export(self._meter.cell, canonical.unpack(data))
+        if canonical.pack(value) != data:
+            raise canonical.DecodingError("another byte form of the same value")
+        return value
 
     def put(self, key: str, value: object) -> None:
         _check_key(key)
@@ -157,7 +162,7 @@ class Host:
         )
 
     def emit(self, name: str, data: dict[str, object]) -> None:
-        if not 0 < len(_utf8(name)) <= EVENT_NAME_BYTES_MAX:
+        if not 0 < _byte_count(name) <= EVENT_NAME_BYTES_MAX:
             raise LimitExceeded("EVENT_NAME")
         size = len(_encoded(data, EVENT_BYTES_MAX, "EVENT_SIZE"))
         self._meter.charge(size >> WRITTEN_SHIFT)
@@ -194,6 +199,10 @@ class Host:
         self._meter.charge(len(raw) >> HASHED_SHIFT)
         return hashlib.sha256(raw).hexdigest()
 
+    def mod_37_36_valid(self, text: str) -> bool:
+        self._meter.charge(len(text) >> CHECKED_SHIFT)
+        return checkdigits.mod_37_36_valid(text)
+
     def date(self, ms: int) -> str:
         try:
             return checkdigits.date(ms)
@@ -202,8 +211,12 @@ class Host:
 
 
 def _check_key(key: str) -> None:
-    if not 0 < (len(key) if key.isascii() else len(_utf8(key))) <= KEY_BYTES_MAX:
+    if not 0 < _byte_count(key) <= KEY_BYTES_MAX:
         raise LimitExceeded("KEY_SIZE")
+
+
+def _byte_count(text: str) -> int:
+    return len(text) if text.isascii() else len(_utf8(text))
 
 
 def _utf8(text: str) -> bytes:

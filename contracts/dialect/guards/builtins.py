@@ -51,7 +51,7 @@ def integers(cell: Cell, *bounds: Any) -> range:
 def _pay_comparisons(cell: Cell, items: Any) -> None:
     """Pay for comparing neighbours of `items` natively."""
     if type(items) is range:
-        charge(cell, len(items))
+        charge(cell, len(items) >> gas.EACH_SHIFT)
     else:
         charge(cell, gas.COMPARISON * len(items))
         charge(cell, sum([0 if type(item) is int else measure(cell, item) for item in items]))
@@ -85,7 +85,7 @@ def ordered(cell: Cell, items: Any, reverse: Any = False) -> list[Any]:
 def total(cell: Cell, items: Any, start: Any = 0) -> int:
     """`sum(items, start)` of integers."""
     found = sequence(cell, items)
-    charge(cell, len(found))
+    charge(cell, len(found) >> gas.ENTRIES_SHIFT)
     if not isinstance(start, int):
         raise TypeError
     result: int = sum(found, start)
@@ -97,14 +97,14 @@ def total(cell: Cell, items: Any, start: Any = 0) -> int:
 def some(cell: Cell, items: Any) -> bool:
     """`any(items)`."""
     found = sequence(cell, items)
-    charge(cell, len(found))
+    charge(cell, len(found) >> gas.EACH_SHIFT)
     return any(found)
 
 
 def every(cell: Cell, items: Any) -> bool:
     """`all(items)`."""
     found = sequence(cell, items)
-    charge(cell, len(found))
+    charge(cell, len(found) >> gas.EACH_SHIFT)
     return all(found)
 
 
@@ -114,7 +114,7 @@ def numbered(cell: Cell, items: Any, start: Any = 0) -> list[tuple[int, Any]]:
     if not isinstance(start, int) or abs(start) > limits.RANGE_MAX:
         raise TypeError
     allocate_list(cell, len(found))
-    charge(cell, gas.ENTRY * len(found))
+    charge(cell, len(found) >> gas.ENTRIES_SHIFT)
     return list(enumerate(found, start))
 
 
@@ -123,7 +123,7 @@ def zipped(cell: Cell, *several: Any) -> list[tuple[Any, ...]]:
     found = [sequence(cell, items) for items in several]
     shortest = min(map(len, found))
     allocate_list(cell, shortest)
-    charge(cell, gas.ENTRY * shortest * len(found))
+    charge(cell, shortest * len(found) >> gas.ENTRIES_SHIFT)
     return list(zip(*found, strict=False))
 
 
@@ -131,18 +131,18 @@ def listed(cell: Cell, items: Any = ()) -> list[Any]:
     """`list(items)`."""
     found = sequence(cell, items)
     allocate_list(cell, len(found))
-    charge(cell, len(found))
+    charge(cell, len(found) >> gas.EACH_SHIFT)
     return list(found)
 
 
 def mapped(cell: Cell, entries: Any = ()) -> dict[Any, Any]:
     """`dict(entries)` of a dict, or of a list of pairs."""
     if is_dict(entries):
-        charge(cell, gas.ENTRY * len(entries))
+        charge(cell, len(entries) >> gas.ENTRIES_SHIFT)
         return dict(entries)
     if type(entries) is not list and type(entries) is not tuple:
         raise TypeError
-    charge(cell, 3 * gas.ENTRY * len(entries))
+    charge(cell, 3 * len(entries))
     for pair in entries:
         if type(pair) is not tuple and type(pair) is not list:
             raise TypeError

@@ -94,7 +94,10 @@ def slice_items(cell: Cell, container: Any, start: Any, stop: Any, step: Any) ->
     part = slice(start, stop, step)
     kind = type(container)
     if kind is str or kind is bytes:
-        allocate_text(cell, len(range(*part.indices(len(container)))))
+        size = len(range(*part.indices(len(container))))
+        allocate_text(cell, size)
+        if step is not None:
+            charge(cell, size >> gas.READ_SHIFT)
     elif kind is list or kind is tuple:
         allocate_list(cell, len(range(*part.indices(len(container)))))
     else:
@@ -125,7 +128,7 @@ def list_extend(cell: Cell, items: Any, more: Any) -> None:
     added = sequence(cell, more)
     if len(items) + len(added) > limits.LIST_MAX:
         raise LimitExceeded("LIST")
-    charge(cell, len(added))
+    charge(cell, len(added) >> gas.EACH_SHIFT)
     items.extend(list(added))
 
 
@@ -195,7 +198,7 @@ def dict_values(cell: Cell, entries: Any) -> list[Any]:
 def dict_items(cell: Cell, entries: Any) -> list[tuple[Any, Any]]:
     """`entries.items()`, as a list of pairs of this moment."""
     _check_dict(entries)
-    charge(cell, gas.ENTRY * len(entries))
+    charge(cell, len(entries) >> gas.ENTRIES_SHIFT)
     return list(entries.items())
 
 
@@ -214,7 +217,7 @@ def dict_update(cell: Cell, entries: Any, more: Any) -> None:
     if type(entries) is not dict:
         raise TypeError
     _check_dict(more)
-    charge(cell, gas.ENTRY * len(more))
+    charge(cell, len(more) >> gas.ENTRIES_SHIFT)
     if len(entries) + len(more) > limits.DICT_MAX:
         raise LimitExceeded("DICT")
     entries.update(more)
@@ -224,7 +227,7 @@ def _position(cell: Cell, items: Any, value: Any) -> int:
     """Index of the first item that equals `value`. Raises ValueError."""
     if is_container(value):
         for index, item in enumerate(items):
-            charge(cell, gas.VALUE_NODE)
+            charge(cell, gas.COMPARED_NODE)
             if equal(cell, item, value):
                 return index
         raise ValueError
@@ -244,7 +247,7 @@ def any_count(cell: Cell, container: Any, value: Any) -> int:
     """`count` of a list, tuple, string or bytes."""
     if type(container) is list or type(container) is tuple:
         if is_container(value):
-            charge(cell, gas.VALUE_NODE * len(container))
+            charge(cell, gas.COMPARED_NODE * len(container))
             return sum([equal(cell, item, value) for item in container])
         scan_items(cell, container, value)
     else:
@@ -275,7 +278,7 @@ def any_copy(cell: Cell, container: Any) -> Any:
         allocate_list(cell, len(container))
         return list(container)
     _check_dict(container)
-    charge(cell, gas.ENTRY * len(container))
+    charge(cell, len(container) >> gas.ENTRIES_SHIFT)
     return dict(container)
 
 

@@ -200,7 +200,7 @@ def _order(cell: Cell, left: Any, right: Any) -> None:
         return
     if kind is str or kind is bytes:
         if len(left) >= gas.SHORT and type(right) is kind:
-            charge(cell, min(len(left), len(right)) >> gas.COMPARED_SHIFT)
+            charge(cell, min(len(left), len(right)) >> gas.ORDERED_SHIFT)
     elif kind is list or kind is tuple:
         charge(cell, min(measure(cell, left), measure(cell, right)))
 
@@ -248,9 +248,9 @@ def scan_items(cell: Cell, items: Any, value: Any) -> None:
     """Pay for comparing `value`, if it is no container, with each of `items`."""
     size = len(items)
     if type(value) is str or type(value) is bytes:
-        charge(cell, size + size * (len(value) >> gas.COMPARED_SHIFT))
+        charge(cell, (size >> gas.EACH_SHIFT) + size * (len(value) >> gas.COMPARED_SHIFT))
     else:
-        charge(cell, size)
+        charge(cell, size >> gas.EACH_SHIFT)
 
 
 def is_container(value: Any) -> bool:
@@ -266,8 +266,11 @@ def contains(cell: Cell, value: Any, container: Any) -> bool:
         return value in container
     if kind is list or kind is tuple:
         if is_container(value):
-            charge(cell, gas.VALUE_NODE * len(container))
-            return any(equal(cell, item, value) for item in container)
+            charge(cell, gas.COMPARED_NODE * len(container))
+            for item in container:  # noqa: SIM110 (a generator costs half of a comparison)
+                if equal(cell, item, value):
+                    return True
+            return False
         scan_items(cell, container, value)
         return value in container
     if kind is str:

@@ -57,7 +57,7 @@ def to_text(cell: Cell, value: Any) -> str:
     if type(value) is str:
         return value
     if isinstance(value, int):
-        charge(cell, value.bit_length() >> 4)
+        charge(cell, value.bit_length() >> 2 + gas.DIGITS_SHIFT)
         return str(value)
     if value is None:
         return "None"
@@ -83,7 +83,7 @@ def integer(cell: Cell, value: Any = 0) -> int:
     check_text(value)
     if len(value) > _INTEGER_CHARACTERS_MAX or not _INTEGER.fullmatch(value):
         raise ValueError
-    charge(cell, len(value) >> 2)
+    charge(cell, len(value) >> gas.DIGITS_SHIFT)
     number = int(value)
     if -limits.INTEGER_MAX <= number <= limits.INTEGER_MAX:
         return number
@@ -113,6 +113,7 @@ def _ascii_test(test: Callable[[bytes], bool]) -> Callable[[Cell, Any], bool]:
     def guard(cell: Cell, value: Any) -> bool:
         check_text(value)
         _pay_encoding(cell, value, 1)
+        charge(cell, len(value) >> gas.CLASSIFIED_SHIFT)
         return test(value.encode())
 
     return guard
@@ -157,7 +158,7 @@ def _pay_pieces(cell: Cell, pieces: int, size: int) -> None:
     """Pay for a list of at most `pieces` new strings that were `size` characters long."""
     if pieces > limits.LIST_MAX:
         raise LimitExceeded("LIST")
-    charge(cell, gas.PIECE * pieces + (size >> gas.CHARACTERS_SHIFT))
+    charge(cell, (pieces >> gas.ENTRIES_SHIFT) + (size >> gas.CHARACTERS_SHIFT))
 
 
 def _splitter(at_spaces: Any, at_separator: Any) -> Callable[..., list[str]]:
@@ -190,7 +191,7 @@ def join(cell: Cell, separator: Any, items: Any) -> Any:
     check_text(separator)
     if type(items) is not list and type(items) is not tuple:
         raise TypeError
-    charge(cell, len(items))
+    charge(cell, len(items) >> gas.ENTRIES_SHIFT)
     check_text(*items)
     allocate_text(cell, sum(map(len, items)) + len(separator) * max(0, len(items) - 1))
     return separator.join(items)
@@ -315,4 +316,5 @@ def to_hex(cell: Cell, value: Any) -> str:
     if type(value) is not bytes:
         raise TypeError
     allocate_text(cell, 2 * len(value))
+    charge(cell, len(value) >> gas.READ_SHIFT)
     return value.hex()

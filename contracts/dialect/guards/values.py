@@ -15,9 +15,19 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Any
 
-from contracts.dialect import gas, limits
-from contracts.dialect.errors import LimitExceeded
-from contracts.dialect.gas import Cell, charge
+from contracts.dialect import limits
+from contracts.dialect.errors import LimitExceeded, OutOfGas
+from contracts.dialect.gas import (
+    CHARACTERS_SHIFT,
+    COMPARED_NODE,
+    COMPARED_SHIFT,
+    CONTAINER_NODES,
+    ORDERED_SHIFT,
+    SHORT,
+    VALUE_NODE,
+    Cell,
+    charge,
+)
 
 _INTEGER_MIN = limits.STORED_INTEGER_MIN
 _INTEGER_MAX = limits.STORED_INTEGER_MAX
@@ -32,28 +42,36 @@ def export(cell: Cell, value: Any) -> Any:
     ready to be packed (`ledger.canonical.pack`). Raises LimitExceeded (INTEGER, STRING, LIST,
     DICT, DEPTH, NODES), OutOfGas, and TypeError for what can't be stored.
     """
-    return _copy(cell, value, limits.VALUE_DEPTH_MAX, [0, 0])
+    seen = [0, 0]
+    if type(value) is dict:
+        return _copy_dict(cell, value, limits.VALUE_DEPTH_MAX, seen)
+    return _copy(cell, value, limits.VALUE_DEPTH_MAX, seen)
 
 
 def _copy(cell: Cell, value: Any, depth: int, seen: list[int]) -> Any:
     """`seen` counts the nodes of containers and the characters of long strings so far."""
     kind = type(value)
     if kind is str:
-        return value if len(value) < gas.SHORT else _long_text(cell, value, seen)
-    if kind is dict or kind is MappingProxyType:
-        _enter(cell, 2 * len(value), depth, seen)
-        return _copy_dict(cell, value, depth - 1, seen)
+        return value if len(value) < SHORT else _long_text(cell, value, seen)
     if kind is int:
         if _INTEGER_MIN <= value <= _INTEGER_MAX:
             return value
         raise LimitExceeded("INTEGER")
     if value is None or kind is bool:
         return value
+    if kind is dict or kind is MappingProxyType:
+        return _copy_dict(cell, value, depth, seen)
     if kind is list or kind is tuple:
-        _enter(cell, len(value), depth, seen)
-        return [_copy(cell, item, depth - 1, seen) for item in value]
+        _enter(cell, len(value), len(value), depth, seen)
+        return [
+            item
+            if (type(item) is str and len(item) < SHORT)
+            or (type(item) is int and _INTEGER_MIN <= item <= _INTEGER_MAX)
+            else _copy(cell, item, depth - 1, seen)
+            for item in value
+        ]
     if kind is bytes:
-        charge(cell, len(value) >> gas.CHARACTERS_SHIFT)
+        charge(cell, len(value) >> CHARACTERS_SHIFT)
         _count(len(value), seen)
         if len(value) > limits.STRING_MAX:
             raise LimitExceeded("STRING")
@@ -63,23 +81,25 @@ def _copy(cell: Cell, value: Any, depth: int, seen: list[int]) -> Any:
 
 def _copy_dict(cell: Cell, value: Any, depth: int, seen: list[int]) -> dict[str, Any]:
     """In canonical order, like any dict that comes from the state."""
-    for key in value:
-        if type(key) is not str:
-            raise TypeError
-        if len(key) >= gas.SHORT:  # before sorting, which compares
-            _long_text(cell, key, seen)
+    _enter(cell, 2 * len(value), 3 * len(value), depth, seen)  # keys are put in order as well
     result = {}
     for key in sorted(value):
+        if type(key) is not str:
+            raise TypeError
+        if len(key) >= SHORT:
+            _long_text(cell, key, seen)
         item = value[key]
-        short = type(item) is str and len(item) < gas.SHORT
-        result[key] = item if short else _copy(cell, item, depth, seen)
+        short = type(item) is str and len(item) < SHORT
+        result[key] = item if short else _copy(cell, item, depth - 1, seen)
     return result
 
 
-def _enter(cell: Cell, nodes: int, depth: int, seen: list[int]) -> None:
-    """Pay for the nodes of a container before they are walked."""
-    charge(cell, gas.VALUE_NODE * (nodes + 4))
+def _enter(cell: Cell, nodes: int, paid: int, depth: int, seen: list[int]) -> None:
+    """Pay for the nodes of a container before they are walked, as if they were `paid`."""
     seen[0] += nodes
+    cell[0] -= VALUE_NODE * (paid + CONTAINER_NODES)
+    if cell[0] < 0:
+        raise OutOfGas
     if depth == 0:
         raise LimitExceeded("DEPTH")
     if seen[0] > limits.VALUE_NODES_MAX:
@@ -87,7 +107,7 @@ def _enter(cell: Cell, nodes: int, depth: int, seen: list[int]) -> None:
 
 
 def _long_text(cell: Cell, text: str, seen: list[int]) -> str:
-    charge(cell, len(text) >> gas.CHARACTERS_SHIFT)
+    charge(cell, len(text) >> CHARACTERS_SHIFT)
     _count(len(text), seen)
     if len(text) > _NARROW and len(text.encode()) > limits.STRING_MAX:
         raise LimitExceeded("STRING")
@@ -108,12 +128,12 @@ def measure(cell: Cell, value: Any, depth: int = limits.VALUE_DEPTH_MAX) -> int:
     """
     kind = type(value)
     if kind is list or kind is tuple:
-        charge(cell, gas.VALUE_NODE * (len(value) + 3))
+        charge(cell, COMPARED_NODE * (len(value) + 3))
         if depth == 0:
             raise LimitExceeded("DEPTH")
         return 1 + sum([measure(cell, item, depth - 1) for item in value])
     if kind is str or kind is bytes:
-        return 1 + (len(value) >> gas.COMPARED_SHIFT)
+        return 1 + (len(value) >> ORDERED_SHIFT)
     return 1
 
 
@@ -121,13 +141,13 @@ def equal(cell: Cell, left: Any, right: Any, depth: int = limits.VALUE_DEPTH_MAX
     """`left == right` as Python has it, paid node by node. Raises LimitExceeded DEPTH."""
     kind = type(left)
     if kind is str or kind is bytes:
-        if type(right) is kind and len(left) == len(right) >= gas.SHORT:
-            charge(cell, len(left) >> gas.COMPARED_SHIFT)
+        if type(right) is kind and len(left) == len(right) >= SHORT:
+            charge(cell, len(left) >> COMPARED_SHIFT)
         return bool(left == right)
     if kind is list or kind is tuple:
         if type(right) is not kind or len(left) != len(right):
             return False
-        charge(cell, gas.VALUE_NODE * (len(left) + 3))
+        charge(cell, COMPARED_NODE * (len(left) + 3))
         if depth == 0:
             raise LimitExceeded("DEPTH")
         for mine, theirs in zip(left, right, strict=True):
@@ -142,12 +162,12 @@ def equal(cell: Cell, left: Any, right: Any, depth: int = limits.VALUE_DEPTH_MAX
 def _equal_dicts(cell: Cell, left: Any, right: Any, depth: int) -> bool:
     if type(right) not in (dict, MappingProxyType) or len(left) != len(right):
         return False
-    charge(cell, 2 * gas.VALUE_NODE * (len(left) + 1))
+    charge(cell, 2 * COMPARED_NODE * (len(left) + 1))
     if depth == 0:
         raise LimitExceeded("DEPTH")
     for key, mine in left.items():
-        if type(key) is str and len(key) >= gas.SHORT:
-            charge(cell, len(key) >> gas.COMPARED_SHIFT)
+        if type(key) is str and len(key) >= SHORT:
+            charge(cell, len(key) >> COMPARED_SHIFT)
         if key not in right or not equal(cell, mine, right[key], depth - 1):
             return False
     return True
