@@ -47,9 +47,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 def change_options(function: F) -> F:
     """`--from KEY` and `--gas N`; the command gets `key` and `gas`."""
     return from_option(
-        click.option("--gas", type=click.IntRange(1), metavar="N", help="Gas limit to set.")(
-            function
-        )
+        click.option(
+            "--gas",
+            type=click.IntRange(1, TRANSACTION_GAS_MAX),
+            metavar="N",
+            help="Gas limit; by default what is worked out to be enough.",
+        )(function)
     )
 
 
@@ -77,10 +80,10 @@ def send(
 
     `done` says in words what the event of the change tells.
     """
-    ring = keyring(settings)
+    opened = keyring(settings).key(key)
     with Client(settings.nodes) as client:
         checker = Checker(client, settings.trust)
-        signed = compose(checker.chain_id, [Call(CONTRACT, method, args)], [ring.key(key)], gas=gas)
+        signed = compose(checker.chain_id, [Call(CONTRACT, method, args)], [opened], gas=gas)
         post(client, signed)
         view = wait_for(checker, signed)
     event = next((event for event in view.events if event.contract == CONTRACT), None)
