@@ -76,6 +76,7 @@ def _document(outcome: Outcome) -> dict[str, Any]:
         "gas": [
             {
                 "contract": row.contract,
+                "file": row.file,
                 "method": row.method,
                 "kind": row.kind,
                 "calls": row.calls,

@@ -18,6 +18,7 @@ class MethodGas:
     """Gas of the calls of one method that ended ok, None where no call did."""
 
     contract: str
+    file: str
     method: str
     kind: str
     calls: int
@@ -50,6 +51,7 @@ def gas(record: Record) -> list[MethodGas]:
             rows.append(
                 MethodGas(
                     contract=contract.name,
+                    file=contract.path,
                     method=name,
                     kind=contract.methods[name].kind,
                     calls=len(seen.gas) + seen.failed,
@@ -76,11 +78,13 @@ def _coverage(contract: Contract, lines: Iterable[int]) -> Coverage:
 
 
 def gas_lines(rows: Sequence[MethodGas]) -> list[str]:
-    """The gas report for people."""
+    """The gas report for people; contracts of one name are told apart by their files."""
+    files = {(row.contract, row.file) for row in rows}
+    names = [contract for contract, _ in files]
     heads = ("method", "kind", "calls", "failed", "min", "median", "max")
     cells = [
         (
-            f"{row.contract}.{row.method}",
+            f"{row.contract if names.count(row.contract) == 1 else row.file}.{row.method}",
             row.kind,
             str(row.calls),
             str(row.failed),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from contracts.dialect.lines import statement_lines
@@ -12,7 +13,7 @@ from contracts.testing import Chain, parse
 from contracts.testing import coverage as coverage_module
 from contracts.testing.coverage import LineTracer
 from contracts.testing.lab import Lab
-from contracts.testing.report import coverage, coverage_lines
+from contracts.testing.report import coverage, coverage_lines, gas, gas_lines
 from tests.contracts.hostile.engines import interpreters
 
 SOURCE = '''"""A docstring
@@ -141,6 +142,16 @@ with coverage.LineTracer(lambda: "main") as tracer:
     instance.invoke("main", [3])
 print(json.dumps([sorted(tracer.lines["main"]), tracer.last]))
 """
+
+
+def test_contracts_of_one_name_are_told_apart_by_their_files() -> None:
+    lab = Lab()
+    chain = Chain(lab)
+    chain.deploy(parse(NEVER, "never"))
+    assert gas_lines(gas(lab.record))[1].split() == ["never.other", "call", *"00---"]
+    chain.deploy(replace(parse(NEVER, "never"), path="before/never.py"))
+    names = [line.split()[0] for line in gas_lines(gas(lab.record))[1:]]
+    assert names == ["never.py.other", "before/never.py.other"]
 
 
 def test_every_interpreter_traces_the_same_statements() -> None:
