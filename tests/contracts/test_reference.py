@@ -3,7 +3,7 @@ a contract."""
 
 from __future__ import annotations
 
-import re
+import ast
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from ledger.receipt import STATUSES
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / reference.DOCUMENT
 
-RAISED = re.compile(r"\b(ContractError|LimitExceeded|Rejected|Reverted)\(\s*\"(\w+)\"")
 STATUS_OF = {
     "ContractError": "error",
     "LimitExceeded": "limit",
@@ -26,12 +25,24 @@ STATUS_OF = {
 }
 
 
+def literals(node: ast.expr) -> Iterator[str]:
+    """The strings that an expression may be, as far as they stand in it."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    elif isinstance(node, ast.IfExp):
+        yield from literals(node.body)
+        yield from literals(node.orelse)
+
+
 def raised() -> Iterator[tuple[str, str]]:
-    """(status, code) of every verdict that the code raises by a literal."""
+    """(status, code) of every verdict that the code makes with a literal."""
     for folder in ("dialect", "worker"):
         for file in (ROOT / "contracts" / folder).rglob("*.py"):
-            for kind, code in RAISED.findall(file.read_text("utf-8")):
-                yield STATUS_OF[kind], code
+            for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                    status = STATUS_OF.get(node.func.id)
+                    for argument in node.args[:1] if status else ():
+                        yield from ((status, code) for code in literals(argument))
 
 
 def test_the_tables_are_up_to_date() -> None:
