@@ -46,7 +46,7 @@ class Chain:
         self._entries: dict[StateKey, bytes] = dict(_genesis())
         self._state = MemoryState(self._entries)
         self._under_test: dict[str, Contract] = {}
-        self._roles: dict[str, set[str]] = {}
+        self._organisations: dict[str, Organisation] = {}
         self.height = Height(0)
         self.time_ms = TIME_MS
         self.author = self.signer("author", registry_layout.DEPLOYER)
@@ -74,8 +74,8 @@ class Chain:
     def upgrade(self, name: str, contract: Contract, *, by: Signers = None) -> Receipt:
         """As `Deployed.upgrade`."""
         __tracebackhide__ = True
-        before = self._under_test.get(name)
-        self._under_test[name] = contract
+        before = self._under_test
+        self._under_test = before | {name: contract}
         self.lab.record.deployed(contract)
         try:
             return self.call(
@@ -87,8 +87,7 @@ class Chain:
                 gas=TRANSACTION_GAS_MAX,
             )
         except CallFailed:
-            if before is not None:
-                self._under_test[name] = before
+            self._under_test = before
             raise
 
     def signer(
@@ -107,12 +106,15 @@ class Chain:
         if isinstance(organisation, Signer):
             organisation = organisation.organisation
         signer = Signer(name, key_of(name), organisation or uscc(name))
-        accredited = self._roles.setdefault(signer.organisation, set())
-        accredited.update(role for role in roles if role.startswith(registry_layout.ISSUER_PREFIX))
-        member = Member(signer.key, (registry_layout.SUBMITTER, *roles))
-        entry = Organisation(
-            signer.organisation, name, organisation_class, tuple(sorted(accredited)), (member,)
+        known = self._organisations.get(signer.organisation) or Organisation(
+            signer.organisation, name, organisation_class, (), ()
         )
+        given = [role for role in roles if role.startswith(registry_layout.ISSUER_PREFIX)]
+        entry = known._replace(
+            accreditations=tuple(dict.fromkeys((*known.accreditations, *given))),
+            members=(Member(signer.key, (registry_layout.SUBMITTER, *roles)),),
+        )
+        self._organisations[signer.organisation] = entry
         self._put(registry_layout.seed_entries([entry]))
         return signer
 

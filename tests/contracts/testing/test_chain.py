@@ -147,6 +147,8 @@ def test_signers_and_their_organisations(chain, notes, bureau) -> None:
         notes.call("write", "1")
     clerk = chain.signer("clerk", organisation=bureau)
     assert (clerk.organisation, clerk.key != bureau.key) == (bureau.organisation, True)
+    registered = chain.contract("registry").view("show_organisation", bureau.organisation)
+    assert (registered["name"], registered["accreditations"]) == ("bureau", ["issuer:note"])
     with chain.expect_reverted("NOT_ISSUER"):
         notes.call("write", "1", by=clerk)
     notes.call("write", "1", by=[clerk, bureau])
