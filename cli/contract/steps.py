@@ -1,8 +1,8 @@
 """A trace for eyes and for programs: lines of source with gas, and under them what they did.
 
-    line          gas  so far
-    licence 57     38     352  record = get("licence/" + id)
-                                   get("licence/1.2.156") -> null
+    line       gas  so far
+    shelf 6    107     159  before = get("item/" + name)
+                                get("item/plate") -> 2
 
 A line's gas is its own and, where it begins a block, the price of the lines that follow it there.
 Deeper functions stand further right; a line that goes on after a function it called has `...`.
