@@ -34,7 +34,8 @@ class Meter:
     @property
     def used(self) -> int:
         """Gas used so far; all of the limit once it ran out."""
-        return min(self.limit, self.limit - self.cell[0])
+        left = self.cell[0]
+        return self.limit - left if left > 0 else self.limit
 
     @property
     def left(self) -> int:

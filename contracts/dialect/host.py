@@ -25,11 +25,16 @@ _DICT = ValueType((Alternative("dict"),))
 
 @dataclass(frozen=True)
 class HostFunction:
-    """One host function; `changes_state` ones can't be reached from a view."""
+    """One host function; `changes_state` ones can't be reached from a view.
+
+    A `pure` one depends on its arguments alone, checks their types itself (TypeError) and pays for
+    no more than its base price, so it is called without anything between.
+    """
 
     name: str
     parameters: tuple[Parameter, ...]
     changes_state: bool = False
+    pure: bool = False
 
     @property
     def arity(self) -> tuple[int, int]:
@@ -55,10 +60,10 @@ _TABLE = (
         (Parameter("contract", _STR), Parameter("method", _STR), Parameter("args", _ARGUMENTS)),
     ),
     HostFunction("sha256", (Parameter("data", _TEXT_OR_BYTES),)),
-    HostFunction("uscc_valid", (Parameter("text", _STR),)),
+    HostFunction("uscc_valid", (Parameter("text", _STR),), pure=True),
     HostFunction("mod_37_36_valid", (Parameter("text", _STR),)),
-    HostFunction("licence_id_valid", (Parameter("text", _STR),)),
-    HostFunction("date_valid", (Parameter("text", _STR),)),
+    HostFunction("licence_id_valid", (Parameter("text", _STR),), pure=True),
+    HostFunction("date_valid", (Parameter("text", _STR),), pure=True),
     HostFunction("date", (Parameter("ms", _INT),)),
     HostFunction("require", (Parameter("condition", ANY), Parameter("code", _STR))),
 )

@@ -90,10 +90,10 @@ def instantiate(compiled: Compiled, host: Host, meter: Meter) -> Instance:
 class _Entry:
     """One method with its boundary."""
 
-    __slots__ = ("function", "method", "readers", "result")
+    __slots__ = ("function", "parameters", "readers", "result")
 
     def __init__(self, method: Method, function: Callable[..., Any]) -> None:
-        self.method = method
+        self.parameters = method.parameters
         self.function = function
         readers = [_reader(parameter.type) for parameter in method.parameters]
         self.readers = [(reader, _short(reader)) for reader in readers]
@@ -101,7 +101,7 @@ class _Entry:
 
     def arguments(self, cell: Cell, args: list[Any] | dict[str, Any]) -> list[Any]:
         """The arguments in the order of the parameters. Raises ContractError TYPE."""
-        parameters = self.method.parameters
+        parameters = self.parameters
         charge(cell, VALUE_NODE * len(args))
         if type(args) is dict:
             args = _positional(parameters, args)
@@ -112,10 +112,11 @@ class _Entry:
             if type(value) is not str or len(value) >= short:
                 value = reader(cell, value)
             values.append(value)
-        for parameter in parameters[len(values) :]:
-            if parameter.default is NO_DEFAULT:
-                raise ContractError("TYPE")
-            values.append(parameter.default)
+        if len(values) < len(parameters):
+            for parameter in parameters[len(values) :]:
+                if parameter.default is NO_DEFAULT:
+                    raise ContractError("TYPE")
+                values.append(parameter.default)
         return values
 
 
@@ -211,6 +212,8 @@ def _wrap(signature: HostFunction, function: Callable[..., Any], cell: Cell) -> 
         except INTERPRETER_ERRORS as error:
             raise HostFault(name) from error
 
+    if signature.pure:
+        return function
     if signature.arity[0] < len(parameters):
         return general
     wrapped: tuple[Callable[..., Any], ...] = (nullary, unary, binary)

@@ -1,8 +1,8 @@
 """Pure helpers that contracts call: Chinese identifiers with their check digits, and dates.
 
 Native because a check digit written in the dialect costs thousands of gas. Each is total: any
-string has an answer. They are versioned with the contract API: a change of any verdict is a new
-dialect version.
+string has an answer, and what is no string is a TypeError. They are versioned with the contract
+API: a change of any verdict is a new dialect version.
 
 Left out: registration. A right check digit says nothing about whether the code was ever issued.
 """
@@ -58,6 +58,8 @@ def uscc_valid(text: str) -> bool:
     Two symbols of registrar and class (letters occur: N for rural collectives), six digits of
     region, nine of subject, one check symbol. Capitals only, no separators.
     """
+    if type(text) is not str:
+        raise TypeError
     if len(text) != _USCC_SIZE:
         return False
     try:
@@ -82,6 +84,8 @@ def licence_id_valid(text: str) -> bool:
     After the root 1.2.156.3005.2 come fields of 21, 18, 11, 3 and 1 symbols with dots between; the
     last symbol checks all others by ISO 7064 MOD 37,36.
     """
+    if type(text) is not str:
+        raise TypeError
     if len(text) != _LICENCE_SIZE or not text.startswith(_LICENCE_ROOT):
         return False
     symbols = text[len(_LICENCE_ROOT) :].replace(".", "")
@@ -91,6 +95,8 @@ def licence_id_valid(text: str) -> bool:
 
 def date_valid(text: str) -> bool:
     """True for a day of the Gregorian calendar, years 1 to 9999, as `YYYY-MM-DD`."""
+    if type(text) is not str:
+        raise TypeError
     year, day = text[:4], text[4:]
     if not (year.isascii() and year.isdigit()) or year == "0000":
         return False

@@ -30,11 +30,10 @@ from contracts.dialect import (
     Verdict,
 )
 from contracts.worker.directory import Directory
-from contracts.worker.host import WRITTEN_SHIFT, Host, Scope
+from contracts.worker.host import WRITTEN_SHIFT, Host, Scope, packed
 from contracts.worker.loader import Loader
 from contracts.worker.platform import Platform, Rejected
 from contracts.worker.state import Committed, LayeredState, Writes
-from ledger import canonical
 
 CALL_GAS_MAX: Final = 300_000
 """About 70 ms at the worst price per gas. The platform's own contract may use all that its
@@ -171,8 +170,8 @@ class Executor:
             rows.append(row)
             succeeded = row.status == "ok"
             state.end_call(keep=succeeded)
-            if succeeded and self.scope.events:
-                self._take_events(events, index)
+            if succeeded:
+                events += [(index, *event) for event in self.scope.events]
             if ended is None or (succeeded and ended.status != "ok"):
                 ended = row
         assert ended is not None
@@ -198,20 +197,18 @@ class Executor:
                 gas = transaction.gas_limit - left
                 calls = [*undone, row, *skipped]
                 return TransactionRow(row.status, row.code, gas, calls, [], {})
-            self._take_events(events, index)
+            events += [(index, *event) for event in self.scope.events]
         gas = transaction.gas_limit - left
         return TransactionRow("ok", "", gas, rows, events, state.end_transaction(keep=True))
-
-    def _take_events(self, events: list[EventRow], index: int) -> None:
-        for contract, name, data in self.scope.events:
-            events.append((index, contract, name, data))
 
     def _call(self, call: Call, left: int) -> CallRow:
         """Run one call with what is `left` of the transaction's gas."""
         to_platform = call.contract == deployment_layout.CONTRACT and not self.scope.viewing
         meter = self._meter
-        self._sweep(meter.used)
-        meter.reset(left if to_platform else min(CALL_GAS_MAX, left))
+        self._unswept += meter.used
+        if self._unswept >= SWEEP_GAS:
+            self._sweep()
+        meter.reset(left if to_platform or left < CALL_GAS_MAX else CALL_GAS_MAX)
         scope = self.scope
         scope.events = []
         scope.reads = 0
@@ -232,13 +229,10 @@ class Executor:
             return CallRow("rejected", refusal.code, meter.used, None)
         return CallRow("ok", "", meter.used, value)
 
-    def _sweep(self, used: int) -> None:
-        """Between calls: `used` is the gas of the last one."""
-        self._unswept += used
-        if self._unswept >= SWEEP_GAS:
-            self._unswept = 0
-            # Both young generations: a collection during the call may have moved what it held.
-            gc.collect(1)
+    def _sweep(self) -> None:
+        self._unswept = 0
+        # Both young generations: a collection during the call may have moved what it held.
+        gc.collect(1)
 
     def _invoke(self, sender: str, contract: str, method: str, args: Arguments) -> object:
         found = self._directory.in_force(contract)
@@ -301,10 +295,7 @@ class Executor:
 
 def _result_size(value: object) -> int:
     """Canonical bytes of a result: every validator keeps them, as it keeps events."""
-    try:
-        size = len(canonical.pack(value))
-    except canonical.EncodingError:
-        raise ContractError("VALUE") from None
+    size = len(packed(value))
     if size > RESULT_BYTES_MAX:
         raise LimitExceeded("RESULT_SIZE")
     return size

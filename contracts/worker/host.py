@@ -16,7 +16,13 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from contracts.dialect import ContractError, LimitExceeded, Meter
-from contracts.dialect.gas import CHECKED_SHIFT, HASHED_SHIFT, KEY_LISTED, STATE_BYTES_SHIFT
+from contracts.dialect.gas import (
+    CHECKED_SHIFT,
+    HASHED_SHIFT,
+    KEY_LISTED,
+    STATE_BYTES_SHIFT,
+    charge,
+)
 from contracts.dialect.guards.values import export
 from contracts.registry_layout import Standing
 from contracts.worker import checkdigits
@@ -90,12 +96,13 @@ class Calls(Protocol):
 class Host:
     """The host functions of the contract `contract`."""
 
-    __slots__ = ("_calls", "_contract", "_meter", "sender_name")
+    __slots__ = ("_calls", "_cell", "_contract", "_meter", "sender_name")
 
     def __init__(self, contract: str, calls: Calls, meter: Meter) -> None:
         self._contract = contract
         self._calls = calls
         self._meter = meter
+        self._cell = meter.cell
         self.sender_name = ""
 
     def table(self) -> dict[str, Callable[..., object]]:
@@ -122,30 +129,34 @@ class Host:
         }
 
     def get(self, key: str) -> object:
-        _check_key(key)
+        if not key.isascii() or not 0 < len(key) <= KEY_BYTES_MAX:
+            _check_key(key)
         scope = self._calls.scope
         scope.reads += 1
         if scope.reads > READS_CHEAP:
-            self._meter.charge(READ_MISS_GAS)
+            charge(self._cell, READ_MISS_GAS)
         data = scope.state.get(self._contract, key)
         if data is None:
             return None
-        self._meter.charge(len(data) >> STATE_BYTES_SHIFT)
+        charge(self._cell, len(data) >> STATE_BYTES_SHIFT)
         # As strict as `canonical.decode`, by the walk that pays for a value's nodes.
-        value = export(self._meter.cell, canonical.unpack(data))
+        value = export(self._cell, canonical.unpack(data))
         if canonical.pack(value) != data:
             raise canonical.DecodingError("another byte form of the same value")
         return value
 
     def put(self, key: str, value: object) -> None:
-        _check_key(key)
-        data = _encoded(value, VALUE_BYTES_MAX, "VALUE_SIZE")
-        self._meter.charge(WRITE_GAS + ((len(key) + len(data)) >> WRITTEN_SHIFT))
+        if not key.isascii() or not 0 < len(key) <= KEY_BYTES_MAX:
+            _check_key(key)
+        data = packed(value)
+        if len(data) > VALUE_BYTES_MAX:
+            raise LimitExceeded("VALUE_SIZE")
+        charge(self._cell, WRITE_GAS + ((len(key) + len(data)) >> WRITTEN_SHIFT))
         self._calls.scope.state.put(self._contract, key, data)
 
     def delete(self, key: str) -> None:
         _check_key(key)
-        self._meter.charge(WRITE_GAS + (len(key) >> WRITTEN_SHIFT))
+        charge(self._cell, WRITE_GAS + (len(key) >> WRITTEN_SHIFT))
         self._calls.scope.state.put(self._contract, key, None)
 
     def keys(self, prefix: str, limit: int) -> list[str]:
@@ -162,10 +173,12 @@ class Host:
         )
 
     def emit(self, name: str, data: dict[str, object]) -> None:
-        if not 0 < _byte_count(name) <= EVENT_NAME_BYTES_MAX:
+        if not 0 < (len(name) if name.isascii() else len(_utf8(name))) <= EVENT_NAME_BYTES_MAX:
             raise LimitExceeded("EVENT_NAME")
-        size = len(_encoded(data, EVENT_BYTES_MAX, "EVENT_SIZE"))
-        self._meter.charge(size >> WRITTEN_SHIFT)
+        size = len(packed(data))
+        if size > EVENT_BYTES_MAX:
+            raise LimitExceeded("EVENT_SIZE")
+        charge(self._cell, size >> WRITTEN_SHIFT)
         self._calls.scope.events.append((self._contract, name, data))
 
     def sender(self) -> str:
@@ -211,12 +224,8 @@ class Host:
 
 
 def _check_key(key: str) -> None:
-    if not 0 < _byte_count(key) <= KEY_BYTES_MAX:
+    if not 0 < len(_utf8(key)) <= KEY_BYTES_MAX:
         raise LimitExceeded("KEY_SIZE")
-
-
-def _byte_count(text: str) -> int:
-    return len(text) if text.isascii() else len(_utf8(text))
 
 
 def _utf8(text: str) -> bytes:
@@ -226,12 +235,9 @@ def _utf8(text: str) -> bytes:
         raise ContractError("VALUE") from None
 
 
-def _encoded(value: object, size_max: int, code: str) -> bytes:
+def packed(value: object) -> bytes:
     """Canonical bytes of an exported value, of which the dialect bounds size and depth."""
     try:
-        data = canonical.pack(value)
+        return canonical.pack(value)
     except canonical.EncodingError:
         raise ContractError("VALUE") from None
-    if len(data) > size_max:
-        raise LimitExceeded(code)
-    return data

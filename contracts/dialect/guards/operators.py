@@ -199,7 +199,7 @@ def _order(cell: Cell, left: Any, right: Any) -> None:
     if kind is int:
         return
     if kind is str or kind is bytes:
-        if len(left) >= gas.SHORT and type(right) is kind:
+        if type(right) is kind:
             charge(cell, min(len(left), len(right)) >> gas.ORDERED_SHIFT)
     elif kind is list or kind is tuple:
         charge(cell, min(measure(cell, left), measure(cell, right)))
@@ -207,28 +207,32 @@ def _order(cell: Cell, left: Any, right: Any) -> None:
 
 def less(cell: Cell, left: Any, right: Any) -> bool:
     """`left < right`; a TypeError for what has no order."""
-    _order(cell, left, right)
+    if type(left) is not str or len(left) >= gas.SHORT:
+        _order(cell, left, right)
     ordered: bool = left < right
     return ordered
 
 
 def less_or_equal(cell: Cell, left: Any, right: Any) -> bool:
     """`left <= right`."""
-    _order(cell, left, right)
+    if type(left) is not str or len(left) >= gas.SHORT:
+        _order(cell, left, right)
     ordered: bool = left <= right
     return ordered
 
 
 def greater(cell: Cell, left: Any, right: Any) -> bool:
     """`left > right`."""
-    _order(cell, left, right)
+    if type(left) is not str or len(left) >= gas.SHORT:
+        _order(cell, left, right)
     ordered: bool = left > right
     return ordered
 
 
 def greater_or_equal(cell: Cell, left: Any, right: Any) -> bool:
     """`left >= right`."""
-    _order(cell, left, right)
+    if type(left) is not str or len(left) >= gas.SHORT:
+        _order(cell, left, right)
     ordered: bool = left >= right
     return ordered
 

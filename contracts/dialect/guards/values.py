@@ -62,7 +62,10 @@ def _copy(cell: Cell, value: Any, depth: int, seen: list[int]) -> Any:
     if kind is dict or kind is MappingProxyType:
         return _copy_dict(cell, value, depth, seen)
     if kind is list or kind is tuple:
-        _enter(cell, len(value), len(value), depth, seen)
+        charge(cell, VALUE_NODE * (len(value) + CONTAINER_NODES))
+        seen[0] += len(value)
+        if depth == 0 or seen[0] > limits.VALUE_NODES_MAX:
+            raise _beyond(depth)
         return [
             item
             if (type(item) is str and len(item) < SHORT)
@@ -81,7 +84,12 @@ def _copy(cell: Cell, value: Any, depth: int, seen: list[int]) -> Any:
 
 def _copy_dict(cell: Cell, value: Any, depth: int, seen: list[int]) -> dict[str, Any]:
     """In canonical order, like any dict that comes from the state."""
-    _enter(cell, 2 * len(value), 3 * len(value), depth, seen)  # keys are put in order as well
+    cell[0] -= VALUE_NODE * (3 * len(value) + CONTAINER_NODES)  # keys are put in order as well
+    if cell[0] < 0:
+        raise OutOfGas
+    seen[0] += 2 * len(value)
+    if depth == 0 or seen[0] > limits.VALUE_NODES_MAX:
+        raise _beyond(depth)
     result = {}
     for key in sorted(value):
         if type(key) is not str:
@@ -94,16 +102,8 @@ def _copy_dict(cell: Cell, value: Any, depth: int, seen: list[int]) -> dict[str,
     return result
 
 
-def _enter(cell: Cell, nodes: int, paid: int, depth: int, seen: list[int]) -> None:
-    """Pay for the nodes of a container before they are walked, as if they were `paid`."""
-    seen[0] += nodes
-    cell[0] -= VALUE_NODE * (paid + CONTAINER_NODES)
-    if cell[0] < 0:
-        raise OutOfGas
-    if depth == 0:
-        raise LimitExceeded("DEPTH")
-    if seen[0] > limits.VALUE_NODES_MAX:
-        raise LimitExceeded("NODES")
+def _beyond(depth: int) -> LimitExceeded:
+    return LimitExceeded("NODES") if depth else LimitExceeded("DEPTH")
 
 
 def _long_text(cell: Cell, text: str, seen: list[int]) -> str:
