@@ -243,8 +243,8 @@ DURABILITY: list[Mutant] = [
     change(
         "compaction forgets prepared certificates",
         SAFETY,
-        "for n in sorted(self.prepared)]\n        if self.diverged",
-        "for n in ()]\n        if self.diverged",
+        "for n in sorted(self.prepared)]\n        if self.anchor",
+        "for n in ()]\n        if self.anchor",
         unit("consensus/test_safety.py"),
     ),
     change(
@@ -286,7 +286,7 @@ DURABILITY: list[Mutant] = [
     change(
         "a vote under our key from elsewhere is ignored",
         RECOVERY,
-        "if _beyond(signed.message, highest, s.executed) or s.safety.contradicts(signed):",
+        "if _beyond(signed.message, highest, s.appended) or s.safety.contradicts(signed):",
         "if False:",
         IN_RECOVERY,
     ),
