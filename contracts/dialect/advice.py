@@ -31,7 +31,7 @@ NODES: Final[Mapping[type[ast.AST], tuple[str, str]]] = {
     ast.YieldFrom: ("`yield`", "build a list and return it"),
     ast.Match: ("`match`", "write if and elif"),
     ast.GeneratorExp: ("a generator", "write a list comprehension: [...]"),
-    ast.Set: ("a set", "use a dict or a list"),
+    ast.Set: ("a set", "use a dict, a list or a tuple"),
     ast.SetComp: ("a set", "use a dict or a list"),
     ast.Starred: ("`*`", "write each value by itself; lists are joined with +"),
     ast.NamedExpr: ("`:=`", "assign on a line of its own"),

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from contracts.dialect import limits
+from contracts.dialect import advice, limits
 from contracts.dialect.errors import INTERPRETER_ERRORS, Verdict
 from contracts.dialect.guards import BINARY, GUARDS
 from contracts.dialect.report import Report
@@ -76,7 +76,9 @@ class Evaluator:
         elif isinstance(node, ast.Name):
             self.report.refuse(node, f"`{node.id}` in a constant", "use constants defined above")
         else:
-            self.report.refuse(node, "this in a constant", "compute it in a function")
+            refused = node.op if isinstance(node, ast.BinOp) else node
+            default = ("this in a constant", "compute it in a function")
+            self.report.refuse(node, *(advice.about(refused) or default))
         raise NotConstant
 
     def compute(self, node: ast.expr, guard: str, left: Any, right: Any) -> Any:
