@@ -66,6 +66,10 @@ BEHIND_WINDOWS: Final = 4
 
 EVIDENCE_FOLDER: Final = "evidence"
 
+HELD_MAX: Final = 1_024
+"""Decided blocks held while the first of them cannot be executed. A validator that votes or fetches
+is never so far behind; one that is makes its database anew, and is of no use before it has."""
+
 
 @dataclass(frozen=True)
 class ServiceOptions:
@@ -254,6 +258,8 @@ class NodeService:
                 if n % 1_000 == 0:
                     log.info("executed block %d of %d", n, self.store.decided_height)
         except (ExecutionStopped, QuarantineAwaited) as error:
+            if self.store.decided_height - self.store.executed_height > HELD_MAX:
+                raise
             return error
         return None
 
