@@ -90,10 +90,12 @@ def instantiate(compiled: Compiled, host: Host, meter: Meter) -> Instance:
 class _Entry:
     """One method with its boundary."""
 
-    __slots__ = ("function", "parameters", "readers", "result")
+    __slots__ = ("function", "parameters", "readers", "result", "texts")
 
     def __init__(self, method: Method, function: Callable[..., Any]) -> None:
         self.parameters = method.parameters
+        texts = all(str(parameter.type) == "str" for parameter in method.parameters)
+        self.texts = len(method.parameters) if texts else -1
         self.function = function
         readers = [_reader(parameter.type) for parameter in method.parameters]
         self.readers = [(reader, _short(reader)) for reader in readers]
@@ -103,6 +105,12 @@ class _Entry:
         """The arguments in the order of the parameters. Raises ContractError TYPE."""
         parameters = self.parameters
         charge(cell, VALUE_NODE * len(args))
+        if self.texts == len(args) and type(args) is list:
+            for value in args:
+                if type(value) is not str or len(value) >= SHORT:
+                    break
+            else:
+                return args
         if type(args) is dict:
             args = _positional(parameters, args)
         elif len(args) > len(parameters):

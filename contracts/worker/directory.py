@@ -1,8 +1,8 @@
-"""Who may do what, and which code is in force: what the platform's entries say, decoded.
+"""Who may do what: what the platform's entries say, decoded.
 
 Nearly every transaction asks the same few questions, so answers are remembered for a block. They
-are its first state's; from the first write into an entry's name space on, kept or not, answers that
-rest on it are worked out afresh.
+are its first state's; from the first write into the registry's name space on, kept or not, they are
+worked out afresh.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Final
 
 from contracts import deployment_layout, registry_layout
-from contracts.deployment_layout import Deployed
 from contracts.registry_layout import Standing
 from contracts.worker.state import LayeredState
 from ledger import canonical
@@ -25,13 +24,10 @@ class Directory:
     def __init__(self) -> None:
         self._values: dict[bytes, object] = {}
         self._standings: dict[str, Standing] = {}
-        self._in_force: dict[str, Deployed | None] = {}
 
-    def begin(self, state: LayeredState, height: int) -> None:
+    def begin(self, state: LayeredState) -> None:
         self._state = state
-        self._height = height
         self._standings.clear()
-        self._in_force.clear()
 
     def standing(self, key: str) -> Standing:
         """Organisation and roles of `key` (hex)."""
@@ -41,15 +37,6 @@ class Directory:
         if found is None:
             found = self._standings[key] = registry_layout.standing(self.registry, key)
         return found
-
-    def in_force(self, contract: str) -> Deployed | None:
-        """The version of `contract` that runs now, whatever its status; None if there is none."""
-        if deployment_layout.CONTRACT in self._state.written:
-            return deployment_layout.in_force(self.deployment, contract, self._height)
-        if contract not in self._in_force:
-            found = deployment_layout.in_force(self.deployment, contract, self._height)
-            self._in_force[contract] = found
-        return self._in_force[contract]
 
     def registry(self, key: str) -> object:
         """Decoded value under `key` of the registry, not to be changed."""

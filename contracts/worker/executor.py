@@ -30,7 +30,7 @@ from contracts.dialect import (
     Verdict,
 )
 from contracts.worker.directory import Directory
-from contracts.worker.host import WRITTEN_SHIFT, Host, Scope, packed
+from contracts.worker.host import WRITTEN_SHIFT, Event, Host, Scope, packed
 from contracts.worker.loader import Loader
 from contracts.worker.platform import Platform, Rejected
 from contracts.worker.state import Committed, LayeredState, Writes
@@ -82,16 +82,12 @@ class CallRow(NamedTuple):
     result: object
 
 
-EventRow = tuple[int, str, str, object]
-"""Index of the call, contract, name, data."""
-
-
 class TransactionRow(NamedTuple):
     status: str
     code: str
     gas: int
     calls: list[CallRow]
-    events: list[EventRow]
+    events: list[Event]
     writes: Writes
 
 
@@ -107,6 +103,7 @@ class Executor:
         self.registry = self._directory.registry
         self.deployment = self._directory.deployment
         self._active: list[str] = []
+        self._ready: dict[str, tuple[str, Instance, Host]] = {}
         self._unswept = 0
         self._loader = Loader(self.deployment, self._host, self._meter)
         self.load_new = self._loader.load_new
@@ -129,7 +126,8 @@ class Executor:
     def _begin(self, height: int, time_ms: int) -> None:
         state = LayeredState(self._committed)
         self.scope = Scope(state, height, time_ms)
-        self._directory.begin(state, height)
+        self._directory.begin(state)
+        self._ready.clear()
 
     @property
     def writes(self) -> Writes:
@@ -161,17 +159,18 @@ class Executor:
         count = len(transaction.calls)
         share, left = divmod(transaction.gas_limit, count)
         rows: list[CallRow] = []
-        events: list[EventRow] = []
+        events: list[Event] = []
         ended: CallRow | None = None
         for index, call in enumerate(transaction.calls):
             left += share
+            self.scope.index = index
             row = self._call(call, left)
             left -= row.gas
             rows.append(row)
             succeeded = row.status == "ok"
             state.end_call(keep=succeeded)
             if succeeded:
-                events += [(index, *event) for event in self.scope.events]
+                events += self.scope.events
             if ended is None or (succeeded and ended.status != "ok"):
                 ended = row
         assert ended is not None
@@ -183,8 +182,9 @@ class Executor:
         state = self.scope.state
         left = transaction.gas_limit
         rows: list[CallRow] = []
-        events: list[EventRow] = []
+        events: list[Event] = []
         for index, call in enumerate(transaction.calls):
+            self.scope.index = index
             row = self._call(call, left)
             left -= row.gas
             rows.append(row)
@@ -197,7 +197,7 @@ class Executor:
                 gas = transaction.gas_limit - left
                 calls = [*undone, row, *skipped]
                 return TransactionRow(row.status, row.code, gas, calls, [], {})
-            events += [(index, *event) for event in self.scope.events]
+            events += self.scope.events
         gas = transaction.gas_limit - left
         return TransactionRow("ok", "", gas, rows, events, state.end_transaction(keep=True))
 
@@ -217,6 +217,7 @@ class Executor:
         try:
             meter.charge(CALL_GAS)
             if to_platform:
+                self._ready.clear()
                 value = self._platform.invoke(call.method, call.args)
             else:
                 value = self._invoke(sender, call.contract, call.method, call.args)
@@ -235,12 +236,7 @@ class Executor:
         gc.collect(1)
 
     def _invoke(self, sender: str, contract: str, method: str, args: Arguments) -> object:
-        found = self._directory.in_force(contract)
-        if found is None:
-            raise Rejected("unknown_contract")
-        if found.status == deployment_layout.RETIRED:
-            raise Rejected(found.status)
-        instance, host = self._instance(contract, found.source_hash)
+        status, instance, host = self._ready.get(contract) or self._bind(contract)
         known = instance.compiled.methods.get(method)
         viewing = self.scope.viewing
         # Views are callable from contracts, not by transactions: they would be calls for nothing.
@@ -248,8 +244,8 @@ class Executor:
             known.kind == "call" if viewing else not self._active and known.kind == "view"
         ):
             raise Rejected("unknown_method")
-        if found.status == deployment_layout.FROZEN and known.kind == "call":
-            raise Rejected(found.status)
+        if status == deployment_layout.FROZEN and known.kind == "call":
+            raise Rejected(status)
         host.sender_name = sender
         self._active.append(contract)
         try:
@@ -258,6 +254,21 @@ class Executor:
             raise Rejected("unknown_method") from None
         finally:
             self._active.pop()
+
+    def _bind(self, contract: str) -> tuple[str, Instance, Host]:
+        """What of `contract` is in force now, ready to run, and its status.
+
+        Remembered for the block, until some call of it wrote into the platform's name space.
+        """
+        found = deployment_layout.in_force(self.deployment, contract, self.scope.height)
+        if found is None:
+            raise Rejected("unknown_contract")
+        if found.status == deployment_layout.RETIRED:
+            raise Rejected(found.status)
+        bound = (found.status, *self._instance(contract, found.source_hash))
+        if deployment_layout.CONTRACT not in self.scope.state.written:
+            self._ready[contract] = bound
+        return bound
 
     def nested(self, caller: str, contract: str, method: str, args: Arguments) -> object:
         """`call(...)` from a contract. No contract can be entered twice at a time, and there is

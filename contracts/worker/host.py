@@ -60,14 +60,14 @@ WRITTEN_SHIFT: Final = 2
 """4 bytes written: every validator keeps them, and a block's gas bounds its writes to 12 MB."""
 
 
-Event = tuple[str, str, object]
-"""An emitted event: contract, name, data as a plain value."""
+Event = tuple[int, str, str, object]
+"""An emitted event: index of the call, contract, name, data as a plain value."""
 
 
 class Scope:
     """What the running call is part of. The executor sets it; hosts read it."""
 
-    __slots__ = ("events", "height", "reads", "signers", "state", "time_ms", "viewing")
+    __slots__ = ("events", "height", "index", "reads", "signers", "state", "time_ms", "viewing")
 
     def __init__(self, state: LayeredState, height: int, time_ms: int) -> None:
         self.state = state
@@ -75,6 +75,7 @@ class Scope:
         self.time_ms = time_ms
         self.signers: list[str] = []
         self.viewing = False
+        self.index = 0
         self.events: list[Event] = []
         self.reads = 0
 
@@ -179,7 +180,8 @@ class Host:
         if size > EVENT_BYTES_MAX:
             raise LimitExceeded("EVENT_SIZE")
         charge(self._cell, size >> WRITTEN_SHIFT)
-        self._calls.scope.events.append((self._contract, name, data))
+        scope = self._calls.scope
+        scope.events.append((scope.index, self._contract, name, data))
 
     def sender(self) -> str:
         return self.sender_name

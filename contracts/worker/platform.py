@@ -231,7 +231,8 @@ class Platform:
         self._put(layout.history_key(name, number), change)
         announced = {key: item for key, item in change.items() if key != "action"} | {"name": name}
         data = {key: announced[key] for key in sorted(announced)}
-        self._chain.scope.events.append((layout.CONTRACT, str(change["action"]), data))
+        scope = self._chain.scope
+        scope.events.append((scope.index, layout.CONTRACT, str(change["action"]), data))
 
     def _put(self, key: str, value: object) -> None:
         data = canonical.encode(cast(canonical.Value, value))

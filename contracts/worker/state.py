@@ -106,10 +106,13 @@ class LayeredState:
 
     def end_call(self, *, keep: bool) -> None:
         """Keep or drop what the call wrote."""
-        if self._call:
-            if keep:
-                self._transaction.update(self._call)
-            self._call = {}
+        if not self._call:
+            return
+        if keep and self._transaction:
+            self._transaction.update(self._call)
+        elif keep:
+            self._transaction = self._call
+        self._call = {}
 
     def end_transaction(self, *, keep: bool) -> Writes:
         """Keep or drop what the transaction wrote, and return what was kept."""

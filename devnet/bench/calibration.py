@@ -94,16 +94,16 @@ def calibrate(
     rows: list[RowCost] = []
     with closing(Sandbox(insecure=insecure)) as sandbox:
         sandbox.start()
-        runner = WorkerRunner(sandbox)
         for name in wanted:
-            seconds = min(list(_runs(sandbox, runner, name))[1:])
+            seconds = min(list(_runs(sandbox, name))[1:])
             rows.append(RowCost(name, seconds / CALL_GAS_MAX * 1e9, seconds))
             progress()
     return Calibration(sorted(rows, key=lambda row: -row.nanoseconds))
 
 
-def _runs(sandbox: Sandbox, runner: WorkerRunner, name: str) -> Iterator[float]:
+def _runs(sandbox: Sandbox, name: str) -> Iterator[float]:
     """Seconds of the worker's processor for each run of a row."""
+    runner = WorkerRunner(sandbox)  # a new one makes the worker forget the row before
     state = MemoryState(_genesis(gas_rows.source(*gas_rows.ROWS[name])))
     call = Call("main", "main", [3])
     transaction = Transaction(

@@ -1,4 +1,4 @@
-"""What is remembered of roles and deployments never outlives a write to them."""
+"""What is remembered of roles never outlives a write to them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from contracts import deployment_layout, registry_layout
+from contracts import registry_layout
 from contracts.registry_layout import NOBODY, Member, Organisation
 from contracts.worker.directory import Directory
 from contracts.worker.state import LayeredState
@@ -42,7 +42,7 @@ def organisation(accreditations: tuple[str, ...]) -> Organisation:
 @pytest.fixture
 def committed() -> Counting:
     seeded = registry_layout.seed_entries([organisation(("issuer:food",))])
-    return Counting(encoded([*seeded, *deployment_layout.seed_entries([("a", "x = 1")])]))
+    return Counting(encoded(seeded))
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def state(committed: Counting) -> LayeredState:
 @pytest.fixture
 def directory(state: LayeredState) -> Directory:
     made = Directory()
-    made.begin(state, 1)
+    made.begin(state)
     return made
 
 
@@ -62,17 +62,13 @@ def test_answers_are_worked_out_once_a_block(
 ) -> None:
     for _ in range(3):
         assert directory.standing(KEY) == ("U", frozenset(ROLES))
-        assert directory.in_force("a") is not None
         assert directory.standing("other") == NOBODY
-        assert directory.in_force("b") is None
     asked = committed.asked
     directory.standing(KEY)
-    directory.in_force("a")
     state.put("a", "k", b"\xc0")
     directory.standing(KEY)
-    directory.in_force("a")
     assert committed.asked == asked
-    directory.begin(state, 2)
+    directory.begin(state)
     directory.standing(KEY)
     assert committed.asked > asked
 
@@ -92,16 +88,3 @@ def test_a_change_of_the_registry_counts_at_once_and_only_while_it_is_kept(
     state.end_call(keep=True)
     state.end_transaction(keep=True)
     assert directory.standing(KEY).roles == {"submitter"}
-
-
-def test_a_change_of_a_deployment_counts_at_once_and_only_while_it_is_kept(
-    directory: Directory, state: LayeredState
-) -> None:
-    before = directory.in_force("a")
-    changed = encoded(deployment_layout.seed_entries([("a", "x = 2")]))
-    state.put("contracts", "a", changed["contracts", "a"])
-    found = directory.in_force("a")
-    assert found is not None
-    assert found.source_hash == deployment_layout.source_hash("x = 2")
-    state.end_call(keep=False)
-    assert directory.in_force("a") == before
