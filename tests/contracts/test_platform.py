@@ -408,7 +408,7 @@ ALLOWED = Call("contracts", "deploy", ["counter", COUNTER])
     [("licence", {"status": "active"}, "ok"), ("history/licence/000000", {}, "ok"),
      ("source/" + "0" * 64, COUNTER, "ok"), ("counter", None, "ok"),
      (deployment_layout.source_key(deployment_layout.source_hash(COUNTER)), DOUBLE, "ok"),
-     ("counter", {"status": "active"}, "reverted")],
+     ("counter", {"status": "active"}, "reverted"), ("total/weight", 5, "reverted")],
 )  # fmt: skip
 def test_a_worker_is_not_believed_beyond_what_was_asked(world, key, value, status) -> None:
     data = None if value is None else canonical.encode(value)
