@@ -212,14 +212,13 @@ class _TracedHost(Host):
 
 @dataclass(slots=True)
 class _Frame:
-    """A function of a contract that runs: its step, the statement and the instruction where it is,
-    and its locals as they were last seen."""
+    """A function of a contract that runs: its step, the line where it is, and its locals as they
+    were last seen."""
 
     step: Step | None
     contract: str
     source: str
     line: int = 0
-    at: int = 0
     seen: dict[str, str] = field(default_factory=dict)
 
 
@@ -281,11 +280,11 @@ class _Tracer:
         top = self._frames[-1]
         first = self._executor.statement(top.source, frame.f_lineno)
         if first == 0:
-            return  # a docstring
-        forward = first == top.line and frame.f_lasti > top.at
-        top.line, top.at = first, frame.f_lasti
-        if forward:
-            return  # the same statement still at work; a loop would have jumped back
+            return  # a function without code of its own
+        last, top.line = top.line, frame.f_lineno
+        same = first == self._executor.statement(top.source, last)
+        if same and not first == last == top.line:
+            return  # another line of a statement at work; the first again would be another turn
         depth = len(self._frames) - 1
         function = frame.f_code.co_name
         step = Step(top.contract, top.source, function, first, depth, used=self.seen)

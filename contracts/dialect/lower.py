@@ -116,13 +116,11 @@ class _Lowering:
         return lowered
 
     def charged(self, statements: list[ast.stmt]) -> list[ast.stmt]:
-        """`statements` behind the charge for them, which stands on the line of the first that does
-        something: a docstring is no code."""
+        """`statements` behind the charge for them, which stands on the line of the first."""
         self.pay(gas.LOWERED_BLOCK)
         charge = syntax.charge(gas.of_ticks(self.cost))
-        first = next((each for each in statements if not isinstance(each, ast.Pass)), None)
-        if first is not None:
-            charge = [ast.copy_location(node, first) for node in charge]
+        if statements:
+            charge = [ast.copy_location(node, statements[0]) for node in charge]
         return [*charge, *statements]
 
     def statement(self, node: ast.stmt) -> list[ast.stmt]:
@@ -138,7 +136,7 @@ class _Lowering:
             case ast.Return(value=value):
                 return [ast.Return(None if value is None else self.expression(value))]
             case ast.Expr(value=ast.Constant()):
-                return [ast.Pass()]
+                return []  # a docstring: paid for, and no code
             case ast.Expr(
                 value=ast.Call(
                     func=ast.Name("require"),

@@ -110,10 +110,10 @@ def test_each_turn_of_a_loop_in_one_line_is_a_step(world) -> None:
     source = '@call\ndef go() -> None:\n    for i in range(3): put("k", i)\n    put("k", 9)\n'
     world = type(world)({"outer": source})
     (call,) = trace(world, [world.transaction([Call("outer", "go", [])], "tourism")]).calls
-    assert [step.line for step in call.steps] == [3, 3, 3, 4]
+    assert [step.line for step in call.steps] == [3, 3, 3, 3, 4]
     written = [done.args[1] for step in call.steps for done in step.host_calls]
     assert written == [0, 1, 2, 9]
-    assert [len(step.host_calls) for step in call.steps] == [1, 1, 1, 1]
+    assert [len(step.host_calls) for step in call.steps] == [1, 1, 1, 0, 1]
 
 
 def test_reads_writes_events_calls_and_locals(world) -> None:
