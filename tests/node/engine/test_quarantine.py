@@ -18,9 +18,10 @@ from ledger.execution import BlockContext, StateView
 from ledger.genesis import Genesis, Parameters
 from ledger.quarantine import QuarantineInvalid, Vote
 from ledger.receipt import TransactionOutcome
+from ledger.store import LedgerStore
 from ledger.transaction import SignedTransaction, Transaction
 from ledger.types import Digest, Height
-from node import quarantine
+from node import block_execution, quarantine
 from node.config import NodeConfig
 from node.home import Home
 from node.quarantine import QuarantineRefused
@@ -43,6 +44,19 @@ class Perishing(InlineRunner):
         return super().run(context, transactions, state)
 
 
+class Withholding:
+    """A ledger that serves blocks and says nothing of quarantines."""
+
+    def __init__(self, store: LedgerStore) -> None:
+        self._store = store
+
+    def quarantined(self, n: Height) -> dict[Digest, bytes]:
+        return {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
 @pytest.fixture
 async def network(
     founders: list[Any],
@@ -57,8 +71,10 @@ async def network(
         *registry_layout.seed_entries([organisation]),
     ]
     monkeypatch.setattr(test_service, "InlineRunner", Perishing)
+    monkeypatch.setattr(block_execution, "ASK_MS", 100)
+    monkeypatch.setattr(block_execution, "ROUNDS", 1_000)
     network = Network(
-        genesis_of(now_ms(), state, Parameters(idle_block_ms=1_000)), founders, tmp_path
+        genesis_of(now_ms(), state, Parameters(idle_block_ms=300)), founders, tmp_path
     )
     try:
         yield network
@@ -152,7 +168,10 @@ async def rebuilt(network: Network, name: str) -> None:
 
 
 async def test_a_poison_transaction_is_taken_out_and_the_chain_goes_on(
-    network: Network, make_transaction: Make
+    network: Network,
+    make_transaction: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     awake = network.names[:3]
     await start(network, network.names)
@@ -177,11 +196,24 @@ async def test_a_poison_transaction_is_taken_out_and_the_chain_goes_on(
     await commit(first, [put(network, make_transaction, "after", "2")])
     # The same id never runs later: it counts as executed.
     assert [answer.code for answer in await first.submit([poison.raw])] == ["known"]
-    # One that slept gets the quarantine with the block, and votes: one is down.
-    await network.start("org-3")
+    # One that slept is told of the block and not of the quarantine. Its worker would survive the
+    # poison; it asks until one of them says why the certified result is another.
+    liars = [network.running[name] for name in awake]
+    for node in liars:
+        assert node._intake is not None
+        node._intake._source = Withholding(node.store)
+    monkeypatch.setattr(test_service, "InlineRunner", InlineRunner)
+    late = await network.start("org-3")
+    monkeypatch.setattr(test_service, "InlineRunner", Perishing)
+    await network.until(lambda: "asking the others" in caplog.text)
+    assert late.standing().state != "diverged"
+    assert liars[2]._intake is not None
+    liars[2]._intake._source = liars[2].store
+    await network.until(lambda: late.store.certified_height >= n)
+    # It votes: one is down.
     await network.stop("org-2")
     await network.all_ready()
-    await commit(network.running["org-3"], [put(network, make_transaction, "again", "3")])
+    await commit(late, [put(network, make_transaction, "again", "3")])
     await rebuilt(network, "org-1")
     await network.all_ready()
     await commit(first, [put(network, make_transaction, "last", "4")])
