@@ -46,6 +46,7 @@ FROZEN: Final = "frozen"
 RETIRED: Final = "retired"
 DIALECT: Final = 1
 
+NAME_CHARACTERS_MAX: Final = 64
 NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 """A contract's name: it stands in URLs, in keys and in every call, and looks like no other name."""
 
@@ -77,6 +78,11 @@ class Deployed(NamedTuple):
 def name_allowed(name: str) -> bool:
     """Whether a contract may be deployed under this name."""
     return NAME.fullmatch(name) is not None and name not in RESERVED
+
+
+def could_be(name: str) -> bool:
+    """Whether an entry under this key could be a contract's, so that it is worth a look."""
+    return len(name) <= NAME_CHARACTERS_MAX and "/" not in name and name not in RESERVED
 
 
 def source_key(source_hash: bytes) -> str:
@@ -126,7 +132,7 @@ def subject(args: Sequence[object] | Mapping[str, object]) -> tuple[str, str | N
 
 def in_force(get: Get, name: str, height: int) -> Deployed | None:
     """The version of `name` in force at `height`, whatever its status; None if there is none."""
-    if name in RESERVED or "/" in name:
+    if not could_be(name):
         return None
     entry = get(name)
     if not isinstance(entry, dict):

@@ -99,7 +99,7 @@ class Gatekeeper:
                 return 403, "missing_role", "no signer's key holds the role deployer"
             return None
         name, _ = deployment_layout.subject(call.args)
-        entry = None if "/" in name else self._deployment(name)
+        entry = self._deployment(name) if deployment_layout.could_be(name) else None
         if not isinstance(entry, dict):
             return _unknown(name)
         if deployment_layout.keeper(self._registry, signers, entry["owner"]) is None:

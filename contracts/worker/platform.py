@@ -179,9 +179,7 @@ class Platform:
 
     def _entry(self, name: str) -> tuple[dict[str, Any], layout.Author]:
         """The entry of a deployed contract, and who of the signers may change it."""
-        if "/" in name or name in layout.RESERVED:
-            raise Rejected("unknown_contract")
-        entry = self._chain.deployment(name)
+        entry = self._chain.deployment(name) if layout.could_be(name) else None
         if not isinstance(entry, dict):
             raise Rejected("unknown_contract")
         scope = self._chain.scope

@@ -359,10 +359,23 @@ def test_no_contract_and_no_view_reaches_the_platform(world) -> None:
     assert world.view("contracts", "deploy", "x", COUNTER).code == "unknown_contract"
 
 
-@pytest.mark.parametrize("name", ["source/" + "0" * 64, "history/seeded/000000", "total/weight"])
+OTHERS = ["source/" + "0" * 64, "history/seeded/000000", "total/weight", "contracts"]
+
+
+@pytest.mark.parametrize("name", OTHERS)
 def test_the_platforms_other_entries_are_no_contracts(world, name) -> None:
-    assert world.call("governor", name, "add", 1).code == "unknown_contract"
+    world.seed([("contracts", "contracts", {"status": "active", "owner": None, "versions": []})])
+    called = world.call("governor", name, "add", 1).code
+    assert called == ("unknown_method" if name == "contracts" else "unknown_contract")
     assert do(world, "governor", "freeze", name, "x") == "unknown_contract"
+
+
+def test_no_name_longer_than_any_contracts_is_looked_up(world) -> None:
+    asked = []
+    get = world.state.get
+    world.state.get = lambda *name: asked.append(name) or get(*name)
+    assert do(world, "governor", "freeze", "x" * 65, "x") == "unknown_contract"
+    assert not [key for contract, key in asked if contract == "contracts" and "xx" in key]
 
 
 def test_the_gas_is_that_of_compiling_and_storing(world) -> None:
