@@ -11,8 +11,8 @@ A wrong guess costs one read and changes nothing: the worker asks for what it la
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Sequence
+from typing import Final, TypeAlias, cast
 
 from ledger import canonical
 from ledger.transaction import Call
@@ -29,6 +29,8 @@ ARGUMENT_SIZE_MIN: Final = 2
 SEARCHED_MAX: Final = 64
 """Misses of one batch that are taken apart: enough for every method to show its pattern."""
 
+_TEXT: Final = {str}
+
 StateKey: TypeAlias = tuple[str, str]
 Place: TypeAlias = "int | str"
 """Position or name of an argument."""
@@ -43,17 +45,14 @@ class Prefetcher:
     def __init__(self) -> None:
         self._patterns: dict[tuple[str, str], list[Pattern]] = {}
 
-    def guesses(self, call: Call) -> Iterator[StateKey]:
+    def guesses(self, call: Call) -> list[StateKey]:
         """Keys that `call` will probably read, beyond the platform's own."""
+        found: list[StateKey] = []
         for contract, parts in self._patterns.get((call.contract, call.method), ()):
-            texts: list[str] = []
-            for part in parts:
-                text = part if isinstance(part, str) else _argument(call, part[0])
-                if not isinstance(text, str):
-                    break
-                texts.append(text)
-            else:
-                yield contract, "".join(texts)
+            texts = [part if type(part) is str else _argument(call, part[0]) for part in parts]
+            if set(map(type, texts)) == _TEXT:
+                found.append((contract, "".join(cast("list[str]", texts))))
+        return found
 
     def learn(self, calls: Sequence[Call], contract: str, key: str) -> bool:
         """Take the missed `key` of `contract` apart by the arguments of `calls`; whether a pattern

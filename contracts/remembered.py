@@ -9,7 +9,7 @@ which costs reading a few dozen keys again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from contracts.worker import wire
@@ -59,11 +59,10 @@ class Remembered:
         self._ran = None
         return base
 
-    def add(self, entries: Iterable[tuple[StateKey, bytes | None]]) -> None:
-        """`entries` were sent to the worker."""
-        for name, data in entries:
-            self._names.add(name)
-            self._bytes += ENTRY_BYTES + len(name[1]) + (len(data) if data is not None else 0)
+    def add(self, name: StateKey, data: bytes | None) -> None:
+        """This entry was sent to the worker."""
+        self._names.add(name)
+        self._bytes += ENTRY_BYTES + len(name[1]) + (len(data) if data is not None else 0)
 
     def ran(self, height: int, writes: Mapping[StateKey, bytes | None]) -> None:
         """The worker ran block `height` and holds its `writes`, which are not remembered yet."""
@@ -80,6 +79,7 @@ class Remembered:
             return
         self._height = height
         if ran_height == height:
-            self.add(ran.items())
+            for name, data in ran.items():
+                self.add(name, data)
             self._advancing = True
             self._ran = None

@@ -220,7 +220,7 @@ class _Batch:
         _, contract, key = fields.array(question, "question", 3)
         name = (_text(contract), _text(key))
         data = self._state.get(*name)
-        self._remembered.add([(name, data)])
+        self._remembered.add(name, data)
         self._searched += 1
         learnt = self._searched <= SEARCHED_MAX and self._prefetcher.learn(self._calls, *name)
         return data, self._guess({}) if learnt else {}
@@ -240,7 +240,7 @@ class _Batch:
         if name in self._remembered:
             return None
         data = entries[name] = self._state.get(*name)
-        self._remembered.add([(name, data)])
+        self._remembered.add(name, data)
         return data
 
 

@@ -190,6 +190,8 @@ def _normal(value: object, depth: int) -> object:
     if kind is list or kind is tuple:
         # Scalars are most of what there is, and a call for each would be most of the time.
         items = cast(Sequence[object], value)
+        if set(map(type, items)) <= _PLAIN:
+            return list(items)
         return [
             item
             if type(item) in _PLAIN or (type(item) is int and INTEGER_MIN <= item <= INTEGER_MAX)

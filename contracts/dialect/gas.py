@@ -75,11 +75,11 @@ NODE: Final = 1
 """Any expression or statement that has no price of its own."""
 OPERATOR: Final = 4
 """An arithmetic operator or a comparison that goes through a guard."""
-HARD_OPERATOR: Final = 14
+HARD_OPERATOR: Final = 18
 """A power, a shift, `*=`."""
 SUBSCRIPT: Final = 4
 SLICE: Final = 22
-BUILTIN: Final = 7
+BUILTIN: Final = 8
 METHOD: Final = 5
 CALL: Final = 6
 """A call of the contract's own function, a comprehension included."""

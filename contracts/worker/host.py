@@ -50,7 +50,7 @@ has usually sent along."""
 READ_MISS_GAS: Final = 300
 """Each further read: what asking the parent costs, about 50 µs of both."""
 
-KEYS_GAS: Final = 400
+KEYS_GAS: Final = 500
 """Listing always asks the parent."""
 
 WRITE_GAS: Final = 40

@@ -416,7 +416,7 @@ def test_memory_is_bounded() -> None:
     remembered = Remembered()
     chain = Digest(bytes(32))
     assert remembered.base(chain, 0) == wire.RESET
-    remembered.add([(("c", "k"), b"x" * BYTES_MAX)])
+    remembered.add(("c", "k"), b"x" * BYTES_MAX)
     assert ("c", "k") in remembered
     assert remembered.base(chain, 0) == wire.RESET
     assert ("c", "k") not in remembered
