@@ -25,7 +25,9 @@ def main() -> int:
         _say(f"no filter for {platform.machine()}: the node refuses to start here")
         return 1
     ends: Counter[str] = Counter()
-    through, empty, unproven = [], [], []
+    through: list[str] = []
+    empty: list[str] = []
+    unproven: list[str] = []
     _say(f"{'attempt':<26}  {'without lock-down':<40}  locked down")
     with tempfile.TemporaryDirectory() as scratch, surroundings(Path(scratch)) as around:
         for trial in ATTEMPTS:

@@ -90,8 +90,13 @@ def _tell(finding: Finding, seed: int, out: Path | None) -> None:
     _say(given.source[:4_000])
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-        document = {"kind": finding.kind, "source": given.source, "args": given.args}
-        document |= {"gas": given.gas, "detail": finding.detail}
+        document = {
+            "kind": finding.kind,
+            "detail": finding.detail,
+            "source": given.source,
+            "args": given.args,
+            "gas": given.gas,
+        }
         file = out / f"{finding.kind}-{seed}-{abs(hash(given.source)) % 10**8}.json"
         file.write_text(json.dumps(document, default=lambda data: data.hex()), "utf-8")
         _say(f"written to {file}")

@@ -12,7 +12,7 @@ from tests.fuzz import hunt as hunting
 from tests.fuzz.hunt import Engines, Finding, Inputs, Summary, hunt
 from tests.fuzz.minimise import minimised
 
-INPUTS = 60
+INPUTS = 40
 SOURCE = "@call\ndef main(n: int):\n    x = n\n    y = [x, x]\n    put('a', y)\n    return y\n"
 
 

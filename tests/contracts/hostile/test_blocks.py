@@ -28,7 +28,7 @@ FLOODS = {
     ),
     "texts kept": "l = []\nfor i in range(n):\n    l.append(X + 'x')\nreturn len(l)",
 }
-COUNT_MAX = {"cycles": 12, "cycles grown old": 20}
+COUNT_MAX = {"cycles": 8, "cycles grown old": 16, "texts kept": 16}
 """Calls that are enough to fill the worker, if nothing is swept."""
 
 MEMORY_BYTES_MAX = 200 << 20

@@ -21,9 +21,9 @@ from tests.fuzz.grammar import program
 
 SCRIPT = HERE.parent / "dialect" / "verdicts.py"
 ROOT = HERE.parents[2]
-PROGRAMS = 150
-GAS = 60_000
-"""A fifth of what a call may use, for the sake of time."""
+PROGRAMS = 100
+GAS = 20_000
+"""A fifteenth of what a call may use, for the sake of time."""
 
 FRAMES = 300
 """Eight contracts of 32 frames each that call each other, and what stands between them."""

@@ -27,8 +27,8 @@ from tests.node.engine.test_service import (
     put,
 )
 
-GAS = 40_000
-"""Of a call: what runs out of gas does so in an eighth of the time."""
+GAS = 15_000
+"""Of a call: what runs out of gas does so in a twentieth of the time."""
 
 BATCH = 50
 
