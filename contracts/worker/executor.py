@@ -36,7 +36,7 @@ from contracts.worker.platform import Platform, Rejected
 from contracts.worker.state import Committed, LayeredState, Writes
 
 CALL_GAS_MAX: Final = 300_000
-"""About 70 ms at the worst price per gas. The platform's own contract may use all that its
+"""At most 40 ms at the worst price per gas. The platform's own contract may use all that its
 transaction has: the longest source costs more to compile than one call may."""
 
 CALL_GAS: Final = 50
