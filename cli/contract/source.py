@@ -7,6 +7,7 @@ from typing import Final
 
 from cli.errors import Refused
 from contracts import package
+from contracts.deployment_layout import name_allowed
 from contracts.dialect import CompileRefused
 from contracts.lint import lint_source, render
 from contracts.package import Package
@@ -33,16 +34,23 @@ def read_contract(place: Path, name: str | None = None) -> Package:
     data = _bytes(file)
     if package.is_package(data):
         read = Package.decode(data)
-        return read if name is None else Package.of(name, read.source)
+        return read if name is None else Package.of(_name(name), read.source)
     source = _text(file, data)
     try:
-        return Package.of(name or file.stem, source)
+        return Package.of(_name(name or file.stem), source)
     except CompileRefused:
         shown = render(lint_source(source), source, str(file))
         raise Refused(
             f"{file} is no contract of this dialect\n{shown}",
             "write what is said to the right of each mark",
         ) from None
+
+
+def _name(name: str) -> str:
+    if not name_allowed(name):
+        hint = "--name NAME with small letters, digits, - and _, a letter first, and not reserved"
+        raise Refused(f"{name[:80]!r} cannot name a contract", hint)
+    return name
 
 
 def _only_contract(folder: Path) -> Path:

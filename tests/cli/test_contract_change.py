@@ -63,6 +63,16 @@ def test_the_contract_of_a_folder_is_the_one_named_like_it(tmp_path: Path) -> No
         read_contract(folder)
 
 
+def test_a_file_that_cannot_name_a_contract_needs_a_name(tmp_path: Path) -> None:
+    (tmp_path / "Adder.py").write_text(SOURCE)
+    with pytest.raises(Refused, match="name") as caught:
+        read_contract(tmp_path / "Adder.py")
+    assert "--name" in caught.value.hint
+    assert read_contract(tmp_path / "Adder.py", "adder").name == "adder"
+    with pytest.raises(Refused, match="name"):
+        read_contract(tmp_path / "Adder.py", "contracts")
+
+
 def test_what_lint_refuses_is_not_sent(file: Path) -> None:
     file.write_text("@call\ndef f() -> None:\n    import os\n")
     for command in (["deploy", file], ["upgrade", "adder", file]):
