@@ -83,6 +83,7 @@ PRICES: Final[Mapping[str, str]] = {
     "gas.VALUE_NODE": "a node of a value that crosses the boundary",
     "gas.CONTAINER_NODES": "each list and dict of it, beside what it holds",
     "gas.COMPARED_NODE": "a node of a value compared in depth",
+    "gas.SOUGHT": "an item compared with a list or dict that is looked for",
     "gas.COMPARISON": "an item compared by `min`, `max` or a sort",
     "host.READ_MISS_GAS": "each read of the state beyond the first two of a call",
     "host.WRITE_GAS": "each `put` and `delete`, beside the function's own price",

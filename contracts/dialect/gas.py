@@ -73,17 +73,17 @@ BLOCK: Final = 2
 """Entering a basic block: the charge itself."""
 NODE: Final = 1
 """Any expression or statement that has no price of its own."""
-OPERATOR: Final = 4
+OPERATOR: Final = 5
 """An arithmetic operator or a comparison that goes through a guard."""
-HARD_OPERATOR: Final = 18
+HARD_OPERATOR: Final = 22
 """A power, a shift, `*=`."""
 SUBSCRIPT: Final = 4
-SLICE: Final = 22
-BUILTIN: Final = 8
-METHOD: Final = 5
+SLICE: Final = 28
+BUILTIN: Final = 11
+METHOD: Final = 6
 CALL: Final = 6
 """A call of the contract's own function, a comprehension included."""
-COLLECT: Final = 3
+COLLECT: Final = 5
 """One item collected by a comprehension."""
 ITERATE: Final = 2
 """One turn of a loop, and its start."""
@@ -122,8 +122,8 @@ COMPARISON: Final = 4
 """One item compared by `min`, `max` or a sort, beside its size."""
 SEARCH_SHIFT: Final = 11
 """Character times character of a search at its worst (2,048)."""
-ITEMS_SHIFT: Final = 4
-"""16 items of a list copied as they are."""
+ITEMS_SHIFT: Final = 3
+"""8 items of a list copied as they are."""
 EACH_SHIFT: Final = 2
 """4 items of a list looked at, or made."""
 MOVED_SHIFT: Final = 8
@@ -132,10 +132,12 @@ ENTRIES_SHIFT: Final = 1
 """2 entries of a dict copied or built, strings joined or cut, integers added up."""
 VALUE_NODE: Final = 1
 """One node of a value that is copied and checked."""
-CONTAINER_NODES: Final = 6
+CONTAINER_NODES: Final = 8
 """Nodes that a list or dict counts for, beside what it holds."""
 COMPARED_NODE: Final = 2
 """One node of values compared in depth."""
+SOUGHT: Final = 3
+"""One item compared with a list or dict that is looked for."""
 SORT_SHIFT: Final = 4
 """16 comparisons of a sort, by size compared."""
 
@@ -172,8 +174,8 @@ HOST: Final[Mapping[str, int]] = {
     "date": 20,
     "require": 1,
 }
-STATE_BYTES_SHIFT: Final = 6
-"""64 bytes of a value read from the state, beside its nodes."""
+STATE_BYTES_SHIFT: Final = 5
+"""32 bytes of a value read from the state, beside its nodes."""
 KEY_LISTED: Final = 6
 """One key returned by `keys`."""
 HASHED_SHIFT: Final = 5

@@ -227,7 +227,7 @@ def _position(cell: Cell, items: Any, value: Any) -> int:
     """Index of the first item that equals `value`. Raises ValueError."""
     if is_container(value):
         for index, item in enumerate(items):
-            charge(cell, gas.COMPARED_NODE)
+            charge(cell, gas.SOUGHT)
             if equal(cell, item, value):
                 return index
         raise ValueError
@@ -247,7 +247,7 @@ def any_count(cell: Cell, container: Any, value: Any) -> int:
     """`count` of a list, tuple, string or bytes."""
     if type(container) is list or type(container) is tuple:
         if is_container(value):
-            charge(cell, gas.COMPARED_NODE * len(container))
+            charge(cell, gas.SOUGHT * len(container))
             return sum([equal(cell, item, value) for item in container])
         scan_items(cell, container, value)
     else:

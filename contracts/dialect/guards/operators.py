@@ -270,7 +270,7 @@ def contains(cell: Cell, value: Any, container: Any) -> bool:
         return value in container
     if kind is list or kind is tuple:
         if is_container(value):
-            charge(cell, gas.COMPARED_NODE * len(container))
+            charge(cell, gas.SOUGHT * len(container))
             for item in container:  # noqa: SIM110 (a generator costs half of a comparison)
                 if equal(cell, item, value):
                     return True
