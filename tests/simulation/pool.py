@@ -24,7 +24,7 @@ RELAY_AFTER_MS: Final = 500
 RELAY_MAX: Final = 32
 """Most transactions relayed again in a tick."""
 
-_TRANSACTION: Final[Any] = SimpleNamespace(raw=b"1", transaction=SimpleNamespace(gas_limit=1, block_gas=1))
+_TRANSACTION: Final[Any] = SimpleNamespace(raw=b"1", transaction=SimpleNamespace(block_gas=1))
 """What the censorship rule looks at in a transaction of a block."""
 
 
