@@ -17,7 +17,7 @@ FIND_PYTHON = for candidate in "$${PYTHON:-}" python3.11 python3.12 python3 pyth
 	echo "hint: install one (Debian, Ubuntu: apt-get install python3.11 python3.11-venv), or name it: make PYTHON=/path/to/python3.11 ..." >&2; \
 	exit 1
 
-.PHONY: help setup demo test check soak chaos faults mutants fmt lock vectors clean
+.PHONY: help setup demo test check soak chaos faults mutants escape calibrate fmt lock vectors clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -47,9 +47,10 @@ check: setup ## what CI runs: format, lint, types, import contracts, the contrac
 	for contract in contracts/library/*.py; do $(BIN)/qiong contract lint "$$contract"; done
 	$(BIN)/python -m pytest -m "not chaos and not slow"
 
-soak: setup ## the long searches: an hour of random simulations, three quarters of one of the wide model check
+soak: setup ## the long searches: an hour of random simulations, three quarters of one of the wide model check, five minutes of fuzzing
 	$(BIN)/python -m tests.simulation.soak --minutes $${QIONG_SOAK_MINUTES:-60}
 	$(BIN)/python -m pytest -m slow tests/model
+	$(BIN)/python -m tests.fuzz --minutes $${QIONG_FUZZ_MINUTES:-5}
 
 chaos: setup ## breaks real validators for most of an hour: crashes, power losses, partitions, liars, disks
 	$(BIN)/python -m pytest -m chaos tests/chaos
@@ -59,6 +60,12 @@ faults: setup ## the table of faults: row, layer, test and result; QIONG_FAULTS=
 
 mutants: setup ## plants faults in the code, one at a time, and names the test layer that catches each
 	$(BIN)/python -m tests.mutants
+
+escape: setup ## tries 76 ways out of the locked contract worker, each also without the lock
+	$(BIN)/python -m tests.escape
+
+calibrate: setup ## measures every price of the gas table in a locked worker
+	$(BIN)/qiong bench --contracts --calibrate
 
 fmt: setup ## format and sort imports
 	$(BIN)/ruff format .
