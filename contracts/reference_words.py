@@ -73,7 +73,7 @@ TICKS: Final[Mapping[str, str]] = {
     "gas.CALL": "a call of an own function, a comprehension",
     "gas.COLLECT": "an item that a comprehension collects",
     "gas.ITERATE": "one turn of a loop",
-    "gas.DISPLAYED": "an entry of a dict written out",
+    "gas.DISPLAYED": "a list or dict written out, and each entry of a dict",
     "gas.COMPUTED_KEY": "and if its key is no literal",
 }
 """What a block is the sum of, in fractions of gas; the sum is rounded up."""
@@ -84,6 +84,7 @@ PRICES: Final[Mapping[str, str]] = {
     "gas.CONTAINER_NODES": "each list and dict of it, beside what it holds",
     "gas.COMPARED_NODE": "a node of a value compared in depth",
     "gas.SOUGHT": "an item compared with a list or dict that is looked for",
+    "gas.NUMBERED": "a pair that `enumerate` makes",
     "gas.COMPARISON": "an item compared by `min`, `max` or a sort",
     "host.READ_MISS_GAS": "each read of the state beyond the first two of a call",
     "host.WRITE_GAS": "each `put` and `delete`, beside the function's own price",

@@ -88,7 +88,7 @@ COLLECT: Final = 5
 ITERATE: Final = 2
 """One turn of a loop, and its start."""
 DISPLAYED: Final = 2
-"""One entry of a dict written out."""
+"""A list or dict written out, and each entry of a dict."""
 COMPUTED_KEY: Final = 11
 """One more for an entry whose key is no literal."""
 
@@ -130,6 +130,8 @@ MOVED_SHIFT: Final = 8
 """256 items moved within a list."""
 ENTRIES_SHIFT: Final = 1
 """2 entries of a dict copied or built, strings joined or cut, integers added up."""
+NUMBERED: Final = 1
+"""One pair of `enumerate`: a tuple, its number and, of a string, a character of its own."""
 VALUE_NODE: Final = 1
 """One node of a value that is copied and checked."""
 CONTAINER_NODES: Final = 8

@@ -358,6 +358,7 @@ class _Lowering:
         return ast.Tuple(self.expressions(node.elts), ast.Load())
 
     def list_(self, node: ast.List) -> ast.expr:
+        self.cost += gas.DISPLAYED
         return ast.List(self.expressions(node.elts), ast.Load())
 
     def dictionary(self, node: ast.Dict) -> ast.expr:
@@ -365,7 +366,7 @@ class _Lowering:
         for key, value in zip(node.keys, node.values, strict=True):
             assert key is not None
             pairs += [self.expression(key), self.expression(value)]
-        self.cost += gas.DISPLAYED * len(node.keys)
+        self.cost += gas.DISPLAYED * (1 + len(node.keys))
         keys, values = pairs[::2], pairs[1::2]
         if all(_is_plain_key(key) for key in keys):
             return ast.Dict(list(keys), values)

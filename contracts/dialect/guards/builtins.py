@@ -114,7 +114,7 @@ def numbered(cell: Cell, items: Any, start: Any = 0) -> list[tuple[int, Any]]:
     if not isinstance(start, int) or abs(start) > limits.RANGE_MAX:
         raise TypeError
     allocate_list(cell, len(found))
-    charge(cell, len(found) >> gas.ENTRIES_SHIFT)
+    charge(cell, len(found) * gas.NUMBERED)
     return list(enumerate(found, start))
 
 
