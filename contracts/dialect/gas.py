@@ -129,7 +129,9 @@ EACH_SHIFT: Final = 2
 MOVED_SHIFT: Final = 8
 """256 items moved within a list."""
 ENTRIES_SHIFT: Final = 1
-"""2 entries of a dict copied or built, strings joined or cut, integers added up."""
+"""2 entries of a dict copied or built, strings joined, integers added up."""
+PIECE: Final = 1
+"""One string cut out of another by `split` or `rsplit`."""
 NUMBERED: Final = 1
 """One pair of `enumerate`: a tuple, its number and, of a string, a character of its own."""
 VALUE_NODE: Final = 1

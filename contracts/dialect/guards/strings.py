@@ -158,7 +158,7 @@ def _pay_pieces(cell: Cell, pieces: int, size: int) -> None:
     """Pay for a list of at most `pieces` new strings that were `size` characters long."""
     if pieces > limits.LIST_MAX:
         raise LimitExceeded("LIST")
-    charge(cell, (pieces >> gas.ENTRIES_SHIFT) + (size >> gas.CHARACTERS_SHIFT))
+    charge(cell, pieces * gas.PIECE + (size >> gas.CHARACTERS_SHIFT))
 
 
 def _splitter(at_spaces: Any, at_separator: Any) -> Callable[..., list[str]]:
