@@ -149,15 +149,18 @@ def test_row_38_flapping_links(seed: int, period: int) -> None:
 def test_row_39_loss_duplication_and_reordering(n: int) -> None:
     """30 % of all frames are lost, 30 % come twice, 10 % up to two seconds late.
 
-    Seven validators reach height 7.6 in ten seconds on average over 30 seeds, 4 at least.
+    One run may be unlucky (height 4 to 14 in ten seconds), five together are not.
     """
-    world = build(39, n)
-    network = world.network
-    network.delay_max, network.loss, network.duplicate, network.straggle = 20, 0.3, 0.3, 0.1
-    world.trickle(40, 150)
-    world.run(10_000)
-    assert world.checker.top >= 3, "it goes on while it lasts"
-    settle(world, 15_000)
+    heights = []
+    for seed in range(39, 44):
+        world = build(seed, n)
+        network = world.network
+        network.delay_max, network.loss, network.duplicate, network.straggle = 20, 0.3, 0.3, 0.1
+        world.trickle(40, 150)
+        world.run(10_000)
+        heights.append(world.checker.top)
+        settle(world, 15_000)
+    assert sum(heights) >= 5 * 6, "it goes on while it lasts"
 
 
 @pytest.mark.parametrize("at", [0, 2])
