@@ -241,13 +241,15 @@ class BlockData:
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """Blocks of ascending height without gaps; the last one has its certificate."""
+    """The answer to `FetchBlocks(first)`: blocks of ascending height from there on without gaps;
+    the last one has its certificate."""
 
     kind: ClassVar[int] = KIND_BLOCKS
+    first: Height
     blocks: tuple[BlockData, ...]
 
     def to_value(self) -> Row:
-        return [
+        rows = [
             [
                 item.header,
                 item.body,
@@ -257,6 +259,7 @@ class Blocks:
             ]
             for item in self.blocks
         ]
+        return [self.first, rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -510,8 +513,9 @@ def _status(row: list[object], _epoch: Epoch) -> Status:
 
 
 def _blocks(row: list[object]) -> Blocks:
+    first, rows = fields.array(row, "blocks", 2)
     blocks: list[BlockData] = []
-    for item in fields.bounded(row, "blocks", BLOCKS_MAX):
+    for item in fields.bounded(rows, "blocks.blocks", BLOCKS_MAX):
         part = fields.array(item, "block", 5)
         blocks.append(
             BlockData(
@@ -525,7 +529,7 @@ def _blocks(row: list[object]) -> Blocks:
                 ),
             )
         )
-    return Blocks(tuple(blocks))
+    return Blocks(_height(first, "blocks.first"), tuple(blocks))
 
 
 def _optional_bytes(value: object, name: str) -> bytes | None:

@@ -82,7 +82,7 @@ def serve(source: BlockSource, first: Height) -> Blocks:
         blocks.append(block)
         if block.certificate is not None:
             complete = len(blocks)
-    return Blocks(tuple(blocks[:complete]))
+    return Blocks(first, tuple(blocks[:complete]))
 
 
 def _block_data(source: BlockSource, n: Height) -> BlockData:
@@ -99,17 +99,16 @@ def _block_data(source: BlockSource, n: Height) -> BlockData:
 
 def check(
     blocks: Blocks,
-    first: Height,
     parent: Digest | None,
     chain_id: Digest,
     validators: ValidatorSet,
 ) -> list[CheckedBlock]:
-    """Check an answer to "blocks from `first` on"; `parent` is the hash of our header first - 1.
+    """Check an answer; `parent` is the hash of our header before its first block, if we have it.
 
     Raises `PeerLied`. Pure and slow (signatures, hashes): not for the event loop's thread.
     """
     checked: list[CheckedBlock] = []
-    for number, data in enumerate(blocks.blocks, first):
+    for number, data in enumerate(blocks.blocks, blocks.first):
         n = Height(number)
         try:
             item = _checked(data, n, parent, chain_id, validators)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -58,6 +58,10 @@ VERIFYING_MAX: Final = 8_000
 
 SLICE_SECONDS: Final = 0.005
 """Processor time that one peer's frames take before others have their turn."""
+
+ASKED_MAX: Final = 4
+"""Questions for blocks to one peer whose answers are taken: the last of each kind, and one more
+each that comes late."""
 
 ANSWER_TRANSACTIONS_BYTES: Final = 4 << 20
 """Single transactions in one answer; a whole body at most."""
@@ -109,7 +113,7 @@ class Intake:
         self._source = source
         self._quarantine = quarantine
         self._relayed = relayed
-        self._asked: dict[str, Height] = {}
+        self._asked: dict[str, deque[Height]] = {}
         self._busy: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.dropped: Counter[str] = Counter()
@@ -132,7 +136,7 @@ class Intake:
             except (InvalidInput, IntegrityError) as error:
                 self._links.expel(peer, f"delivered what does not verify ({error})")
                 return
-            if isinstance(message, Blocks) and peer in self._asked:
+            if isinstance(message, Blocks) and message.first in self._asked.get(peer, ()):
                 # We wanted it, so it is on our account.
                 began = time.thread_time()
             self._take(peer, message)
@@ -183,8 +187,10 @@ class Intake:
             self._allowance(peer).cpu.take(taken.in_vain * IN_VAIN_SECONDS, now)
 
     def asked_for_blocks(self, peer: str, message: FetchBlocks) -> None:
-        """We ask `peer` for blocks: its next BLOCKS is the answer."""
-        self._asked[peer] = message.first
+        """We ask `peer` for blocks: the replica that is behind, or execution that stands still."""
+        asked = self._asked.setdefault(peer, deque(maxlen=ASKED_MAX))
+        if message.first not in asked:
+            asked.append(message.first)
 
     def stop(self) -> None:
         for task in self._tasks:
@@ -195,9 +201,9 @@ class Intake:
             case BodyData():
                 self._collector.body_arrived(self._bodies.propose(peer, message))
             case Blocks():
-                if peer in self._asked:
-                    first = self._asked.pop(peer)
-                    self._in_background(peer + "'s blocks", self._take_blocks(peer, first, message))
+                if message.first in (asked := self._asked.get(peer, deque())):
+                    asked.remove(message.first)
+                    self._in_background(peer + "'s blocks", self._take_blocks(peer, message))
             case OwnVote():
                 self._own_vote(peer, message)
             case _ if self._may_ask(peer):
@@ -256,13 +262,12 @@ class Intake:
         blocks = await asyncio.to_thread(catch_up.serve, self._source, first)
         self._answer(peer, blocks)
 
-    async def _take_blocks(self, peer: str, first: Height, blocks: Blocks) -> None:
+    async def _take_blocks(self, peer: str, blocks: Blocks) -> None:
         try:
             checked = await asyncio.to_thread(
                 catch_up.check,
                 blocks,
-                first,
-                self._header_hash(Height(first - 1)),
+                self._header_hash(Height(blocks.first - 1)),
                 self._chain_id,
                 self._validators,
             )

@@ -31,7 +31,7 @@ class Server(Liar):
             return message
         lies = self.lies()
         lie = lies[next(self._turns) % len(lies)]
-        return Blocks((*message.blocks[:-1], lie(message.blocks[-1])))
+        return replace(message, blocks=(*message.blocks[:-1], lie(message.blocks[-1])))
 
     def lies(self) -> Sequence[Callable[[BlockData], BlockData]]:
         raise NotImplementedError
@@ -114,7 +114,7 @@ class LyingServer(Liar):
 
     def answers(self, message: UnsignedMessage) -> UnsignedMessage:
         if isinstance(message, Blocks):
-            return Blocks((BlockData(b"noise", b"noise", (b"noise",), b"noise"),))
+            return replace(message, blocks=(BlockData(b"noise", b"noise", (b"noise",), b"noise"),))
         return message
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from consensus.messages import (
+    BlockData,
+    Blocks,
     Checkpoint,
     Commit,
     FetchBlocks,
@@ -119,6 +121,9 @@ def test_consensus_formats() -> None:
         message = kind(View(1), Height(7), digest("d"))
         produced[kind.__name__] = sign(domain, NAMES[1], message, KEYS[1].sign).encode().hex()
     produced["FetchBlocks"] = encode(FetchBlocks(Height(7))).hex()
+    block = BlockData(b"header", b"body", (b"one", b"two"), b"certificate", (b"quarantine",))
+    null = BlockData(b"header", None, (), None)
+    produced["Blocks"] = encode(Blocks(Height(7), (null, block))).hex()
     record = PrePrepared(Epoch(0), View(1), Height(7), digest("d"), KEYS[1].sign(b"x"))
     produced["record PrePrepared"] = encode_record(record).hex()
     message = checkpoint_bytes(domain.chain_id, Epoch(0), Height(7), digest("certified"))

@@ -96,11 +96,11 @@ def source(make_transaction: Make) -> Source:
 def altered(blocks: Blocks, position: int, **changes: object) -> Blocks:
     rows = list(blocks.blocks)
     rows[position] = replace(rows[position], **changes)  # type: ignore[arg-type]
-    return Blocks(tuple(rows))
+    return Blocks(blocks.first, tuple(rows))
 
 
 def test_what_is_served_passes_the_check(source: Source) -> None:
-    checked = check(serve(source, Height(1)), Height(1), ZERO_DIGEST, CHAIN, VALIDATORS)
+    checked = check(serve(source, Height(1)), ZERO_DIGEST, CHAIN, VALIDATORS)
     assert [item.fetched.n for item in checked] == [1, 2, 3]
     assert [item.fetched.header_hash for item in checked] == [
         source.headers[n].hash for n in (1, 2, 3)
@@ -126,11 +126,11 @@ def forgeries(source: Source) -> dict[str, Blocks]:
     other = replace(header_3, time_ms=TimeMs(99))
     weak = certificate(header_3, signers=2).encode()
     return {
-        "no certificate": Blocks(whole.blocks[:2]),
+        "no certificate": Blocks(Height(1), whole.blocks[:2]),
         "too few signers": altered(whole, 2, certificate=weak),
         "another header's": altered(whole, 2, certificate=certificate(source.headers[1]).encode()),
         "another header": altered(whole, 2, header=other.encode()),
-        "a gap": Blocks((whole.blocks[0], whole.blocks[2])),
+        "a gap": Blocks(Height(1), (whole.blocks[0], whole.blocks[2])),
         "no transactions": altered(whole, 1, transactions=()),
         "no body": altered(whole, 1, body=None, transactions=()),
         "no canonical bytes": altered(whole, 1, header=b"\xc1"),
@@ -152,17 +152,17 @@ def forgeries(source: Source) -> dict[str, Blocks]:
 )
 def test_a_lie_is_found(source: Source, name: str) -> None:
     with pytest.raises(PeerLied):
-        check(forgeries(source)[name], Height(1), ZERO_DIGEST, CHAIN, VALIDATORS)
+        check(forgeries(source)[name], ZERO_DIGEST, CHAIN, VALIDATORS)
 
 
 def test_blocks_of_another_past_or_chain_are_refused(source: Source) -> None:
     blocks = serve(source, Height(1))
     with pytest.raises(PeerLied):
-        check(blocks, Height(1), Digest(b"\x01" * 32), CHAIN, VALIDATORS)
+        check(blocks, Digest(b"\x01" * 32), CHAIN, VALIDATORS)
     with pytest.raises(PeerLied):
-        check(blocks, Height(1), ZERO_DIGEST, Digest(b"\x01" * 32), VALIDATORS)
+        check(blocks, ZERO_DIGEST, Digest(b"\x01" * 32), VALIDATORS)
     with pytest.raises(PeerLied):
-        check(blocks, Height(2), None, CHAIN, VALIDATORS)
+        check(replace(blocks, first=Height(2)), None, CHAIN, VALIDATORS)
 
 
 def test_block_data_keeps_the_bytes(source: Source) -> None:
@@ -185,7 +185,7 @@ def test_what_a_quorum_took_out_travels_with_its_block(source: Source) -> None:
     source.quarantines[2] = record.encode()
     frame = decode(encode(serve(source, Height(1))))
     assert isinstance(frame, Blocks)
-    checked = check(frame, Height(1), ZERO_DIGEST, CHAIN, VALIDATORS)
+    checked = check(frame, ZERO_DIGEST, CHAIN, VALIDATORS)
     assert [item.quarantines for item in checked] == [(), (record,), ()]
 
 
@@ -206,7 +206,7 @@ def test_a_false_quarantine_is_a_lie(
     record = quarantine(source, **change)  # type: ignore[arg-type]
     blocks = altered(serve(source, Height(1)), 1, quarantines=(record.encode(),))
     with pytest.raises(PeerLied, match=reason):
-        check(blocks, Height(1), ZERO_DIGEST, CHAIN, VALIDATORS)
+        check(blocks, ZERO_DIGEST, CHAIN, VALIDATORS)
 
 
 def test_quarantines_of_one_block_are_bounded(source: Source) -> None:

@@ -228,10 +228,28 @@ async def test_blocks_that_we_asked_for_are_on_our_account(
     monkeypatch.setattr(intake.time, "thread_time", lambda: spent)
     full = bench.tokens("cpu")
     bench.intake.asked_for_blocks("org-1", FetchBlocks(Height(1)))
-    await bench.receive(encode(Blocks(())))
+    await bench.receive(encode(Blocks(Height(1), ())))
     assert bench.tokens("cpu") == pytest.approx(full, abs=0.01)
-    await bench.receive(encode(Blocks(())))
+    await bench.receive(encode(Blocks(Height(1), ())))
     assert bench.tokens("cpu") == pytest.approx(full - 0.1, abs=0.01), "nobody asked for these"
+
+
+async def test_answers_of_blocks_belong_to_their_questions(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replica that is behind and an execution that stands still ask one peer at a time."""
+    taken: list[int] = []
+
+    async def take(peer: str, blocks: Blocks) -> None:
+        taken.append(blocks.first)
+
+    monkeypatch.setattr(bench.intake, "_take_blocks", take)
+    for first in (1, 11, 1):
+        bench.intake.asked_for_blocks("org-1", FetchBlocks(Height(first)))
+    for first in (1, 5, 11, 11):
+        await bench.receive(encode(Blocks(Height(first), ())))
+        await bench.receive(encode(Blocks(Height(first), ())), peer="org-2")
+    assert taken == [1, 11]
 
 
 async def test_questions_are_answered_at_a_bounded_rate(bench: Bench) -> None:
