@@ -244,6 +244,7 @@ def _stay_retired(s: State, record: Retired) -> None:
 def _begin_to_vote(s: State) -> None:
     s.observer = None
     s.timer_ms = s.clock_ms
+    s.say_again()
     for number in range(s.h + 1, s.executed + 1):
         checkpoints.send_checkpoint(s, Height(number))
         checkpoints.settle(s, Height(number))

@@ -119,8 +119,12 @@ class State:
         """Reason to suspect the primary found in this turn."""
         self.own_suspect: Suspect | None = None
         self.own_suspect_ms = TimeMs(0)
-        self.marker: tuple[object, ...] = ()
-        """What progress is measured by, as of the last tick."""
+        self.position: tuple[object, ...] = ()
+        """Heights and view, as of the last tick."""
+        self.held = 0
+        """The votes held, as of the last tick."""
+        self.still_ticks = 0
+        """Ticks since heights or view moved, while votes are held."""
         self.fetch: Fetch | None = None
         self.fetch_peer = 0
         self.body_peer = 0
@@ -181,6 +185,15 @@ class State:
 
     def send(self, to: str, message: AnySigned | UnsignedMessage) -> None:
         self.out.append(Send(to, message))
+
+    def say_again(self) -> None:
+        """Send again what we voted and still stand for: it may have been lost, or never sent."""
+        if self.safety.view_change is not None:
+            self.broadcast(self.safety.view_change)
+        for vote in self.safety.votes():
+            self.broadcast(vote)
+        for checkpoint in self.safety.checkpoints():
+            self.broadcast(checkpoint)
 
     def sign(self, message: SignedMessage) -> AnySigned:
         """Sign what is no vote (STATUS, SUSPECT); votes go through `safety`."""

@@ -47,13 +47,11 @@ def on_tick(s: State, event: Tick) -> None:
     missing = normal.missing_body(s)
     status = Status(s.h, s.executed, s.view, s.safety.in_view_change, missing)
     s.broadcast(s.sign(status))
-    marker = (s.h, s.executed, s.appended, s.view, s.safety.in_view_change, s.log.size())
-    stalled = marker == s.marker
-    s.marker = marker
+    stalled = _stalled(s)
     if s.observer is not None:
         recovery.ask_own_vote(s)
-    elif stalled:
-        _say_again(s)
+    elif stalled or _another_doubling(s.still_ticks):
+        s.say_again()
     normal.ask_for_body(s)
     catch_up.fetch_if_behind(s, stalled)
     s.last_tick_ms = s.clock_ms
@@ -86,11 +84,16 @@ def _timer(s: State, waiting: bool) -> None:
         view_change.suspect(s, REASON_TIMEOUT)
 
 
-def _say_again(s: State) -> None:
-    """Nothing moved for a tick: send again what we voted and still stand for."""
-    if s.safety.view_change is not None:
-        s.broadcast(s.safety.view_change)
-    for vote in s.safety.votes():
-        s.broadcast(vote)
-    for checkpoint in s.safety.checkpoints():
-        s.broadcast(checkpoint)
+def _stalled(s: State) -> bool:
+    """Whether nothing moved since the last tick, and no vote came."""
+    position = (s.h, s.executed, s.appended, s.view, s.safety.in_view_change)
+    same, held = position == s.position, s.held
+    s.still_ticks = s.still_ticks + 1 if same and held else 0
+    s.position, s.held = position, s.log.size()
+    return same and s.held == held
+
+
+def _another_doubling(ticks: int) -> bool:
+    """2, 4, 8...: votes come, and no height of them. The one that was lost is among the oldest, and
+    a primary that goes on proposing must not keep it back until the window is full."""
+    return ticks > 1 and ticks & (ticks - 1) == 0

@@ -105,6 +105,7 @@ UNSIGNED: st.SearchStrategy[UnsignedMessage] = st.one_of(
     st.builds(FetchBlocks, HEIGHTS),
     st.builds(
         Blocks,
+        HEIGHTS,
         st.lists(
             st.builds(BlockData, BYTES, st.none() | BYTES, LISTS, st.none() | BYTES), max_size=3
         ).map(tuple),

@@ -81,6 +81,21 @@ def test_after_a_crash_the_same_votes_are_sent_as_the_same_bytes(backup: Solo) -
     assert sorted(said_again(backup.restart())) == sorted(before)
 
 
+def test_votes_that_were_never_sent_are_sent_once_it_may_vote(backup: Solo) -> None:
+    """A crash came between the record and the message: nobody would ask for it."""
+    body = backup.prepare_height(1)
+    effects = answers(backup.restart(begun=False))
+    assert sent(effects, Prepare) == [Prepare(View(0), Height(1), body.digest)]
+    assert sent(effects, Commit) == [Commit(View(0), Height(1), body.digest)]
+    group = backup.group
+    primary = Solo(group, "org-00")
+    primary.propose(group.body(1))
+    assert (
+        len(sent(answers(primary.restart(begun=False), of_names=tuple(primary.others)), PrePrepare))
+        == 1
+    )
+
+
 def test_a_primary_proposes_the_same_again_and_goes_on_above_it(group: Group) -> None:
     primary = Solo(group, "org-00")
     primary.propose(group.body(1))

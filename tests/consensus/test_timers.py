@@ -266,6 +266,19 @@ def test_own_votes_are_sent_again_unchanged_while_nothing_moves(backup: Solo) ->
     assert said(backup.tick()) == again
 
 
+def test_a_vote_that_was_lost_is_sent_again_although_later_ones_keep_coming(
+    group: Group, backup: Solo
+) -> None:
+    body = backup.prepare_height(1)
+    own = Commit(View(0), Height(1), body.digest)
+    ticks = []
+    for tick in range(9):
+        backup.commits(0, 2 + tick // 2, A, ("org-02", "org-03")[tick % 2])
+        if own in said(backup.tick()):
+            ticks.append(tick)
+    assert ticks == [2, 4, 8]
+
+
 def test_own_checkpoints_and_proposals_are_sent_again(group: Group) -> None:
     primary = Solo(group, "org-00")
     body = group.body(1)

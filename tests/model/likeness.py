@@ -23,7 +23,8 @@ VOLATILE: Final = frozenset(
         *("config", "domain", "validators", "me", "key", "quorum", "weak", "safety", "log", "out"),
         *("now_ms", "clock_ms", "timer_ms", "last_tick_ms", "last_block_ms", "view_lo_time_ms"),
         *("peers", "answers", "known_highest", "known_executed", "evidence", "nondeterminism"),
-        *("own_suspect", "own_suspect_ms", "suspicion", "in_contact", "marker"),
+        *("own_suspect", "own_suspect_ms", "suspicion", "in_contact"),
+        *("position", "held", "still_ticks"),
         *("view_changes", "failed_views", "fetch", "fetch_peer", "body_peer", "body_asked_ms"),
     )
 )

@@ -19,6 +19,13 @@ IN_WAL = storage("node/engine/test_wal.py")
 IN_SEGMENTS = storage("ledger/storage/test_segments.py")
 
 DURABILITY: list[Mutant] = [
+    change(
+        "votes that were recorded and not sent wait for a standstill",
+        RECOVERY,
+        "    s.say_again()\n",
+        "",
+        IN_RECOVERY,
+    ),
     # --- records before messages ---
     change(
         "a PREPARE is not recorded",

@@ -241,6 +241,13 @@ VIEWS: list[Mutant] = [
         IN_TIMERS,
     ),
     change(
+        "a lost vote is not sent again while later ones come",
+        TIMERS,
+        "    elif stalled or _another_doubling(s.still_ticks):\n",
+        "    elif stalled:\n",
+        IN_TIMERS,
+    ),
+    change(
         "a primary that makes no empty block is not suspected",
         TIMERS,
         "owed = waiting or idle or bool",
