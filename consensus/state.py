@@ -108,6 +108,8 @@ class State:
         self.checking: dict[Height, Signed[PrePrepare]] = {}
         self.view_lo_time_ms: TimeMs | None = None
         self.view_changes = 0
+        self.gathered = False
+        """A quorum changed to the view that we wait for, or to a later one."""
 
         self.timer_ms = TimeMs(0)
         self.last_tick_ms = TimeMs(0)

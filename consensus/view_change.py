@@ -65,10 +65,12 @@ def start(s: State, view: View, reason: str, by: tuple[tuple[str, str], ...] = (
         return
     s.checking.clear()
     s.timer_ms = s.clock_ms
+    s.gathered = False
     s.view_changes += 1
     s.persist(ruling.record)
     s.broadcast(ruling.vote)
     s.out.append(ViewEntered(view, s.primary(), True, reason, left, by, blockless_ms))
+    _gather(s)
     lead_if_due(s)
 
 
@@ -85,7 +87,19 @@ def on_view_change(s: State, vote: Signed[ViewChange]) -> None:
     if vote.message.certificate is not None:
         checkpoints.certify(s, vote.message.certificate)
     _join(s)
+    _gather(s)
     lead_if_due(s)
+
+
+def _gather(s: State) -> None:
+    """Start the timer once a quorum waits for the NEW-VIEW as we do (OSDI '99 §4.5.2)."""
+    if s.gathered or not s.safety.in_view_change:
+        return
+    held = [peer.view_change for peer in s.peers.values()]
+    here = sum(vote is not None and vote.message.view >= s.view for vote in held)
+    if here + 1 >= s.quorum:
+        s.gathered = True
+        s.timer_ms = s.clock_ms
 
 
 def _join(s: State) -> None:
@@ -219,10 +233,16 @@ def suspicions(s: State) -> tuple[tuple[str, str], ...]:
 
 
 def suspect(s: State, reason: int) -> None:
-    """Tell everyone that we want to leave the view; keep working in it."""
+    """Tell everyone that we want to leave the view; keep working in it.
+
+    While no quorum has come to the view that we changed to, nothing is known against its primary:
+    what we want the others to leave are the views before it.
+    """
     if s.observer is not None:
         return
-    message = Suspect(s.view, s.h, reason)
+    others = sum(organisation != s.me for organisation, _ in active_suspects(s))
+    early = s.safety.in_view_change and not s.gathered and others < s.weak
+    message = Suspect(View(s.view - early), s.h, reason)
     s.own_suspect, s.own_suspect_ms = message, TimeMs(s.clock_ms)
     s.broadcast(s.sign(message))
     count_suspects(s)

@@ -171,8 +171,31 @@ def test_a_view_change_is_waited_for_and_then_given_up(group: Group) -> None:
     backup.suspect("org-00", "org-01", "org-02")
     status = backup.replica.status
     assert (status.view, status.in_view_change, status.failed_views) == (1, True, 1)
+    backup.receive_all(group.view_change(name, 1) for name in ("org-00", "org-01"))
     assert not suspects(backup.live(1_750, view=1)), "T(1) is 2 s"
     assert suspects(backup.live(250, view=1))[0].view == 1
+
+
+def test_who_waits_alone_wants_the_others_to_come_and_says_nothing_of_the_next_primary(
+    group: Group,
+) -> None:
+    """With a liar's SUSPECT its own would cost the others the next view as they enter it."""
+    backup = Solo(group, "org-03")
+    backup.live(250)
+    backup.suspect("org-00", "org-01", "org-02")
+    backup.receive(group.view_change("org-00", 1))
+    assert {item.view for item in suspects(backup.live(4_000))} == {0}
+    backup.receive(group.view_change("org-02", 2))
+    assert not suspects(backup.live(1_750, view=1)), "a quorum waits now, as long as T(1)"
+    assert {item.view for item in suspects(backup.live(500, view=1))} == {1}
+
+
+def test_who_waits_alone_follows_others_who_suspect_the_view(group: Group) -> None:
+    backup = Solo(group, "org-03")
+    backup.live(250)
+    backup.suspect("org-00", "org-01", "org-02")
+    backup.suspect("org-00", view=1)
+    assert suspects(backup.suspect("org-01", view=1)) == [Suspect(View(1), Height(0), 4)]
 
 
 # --- k ---

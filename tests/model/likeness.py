@@ -24,7 +24,7 @@ VOLATILE: Final = frozenset(
         *("now_ms", "clock_ms", "timer_ms", "last_tick_ms", "last_block_ms", "view_lo_time_ms"),
         *("peers", "answers", "known_highest", "known_executed", "evidence", "nondeterminism"),
         *("own_suspect", "own_suspect_ms", "suspicion", "in_contact"),
-        *("position", "held", "still_ticks"),
+        *("position", "held", "still_ticks", "gathered"),
         *("view_changes", "failed_views", "fetch", "fetch_peer", "body_peer", "body_asked_ms"),
     )
 )

@@ -241,6 +241,20 @@ VIEWS: list[Mutant] = [
         IN_TIMERS,
     ),
     change(
+        "who waits alone suspects the primary that nobody called",
+        VIEW_CHANGE,
+        "    message = Suspect(View(s.view - early), s.h, reason)\n",
+        "    message = Suspect(s.view, s.h, reason)\n",
+        IN_TIMERS,
+    ),
+    change(
+        "the time of a NEW-VIEW runs before a quorum waits for it",
+        VIEW_CHANGE,
+        "        s.gathered = True\n        s.timer_ms = s.clock_ms\n",
+        "        s.gathered = True\n",
+        IN_TIMERS,
+    ),
+    change(
         "a lost vote is not sent again while later ones come",
         TIMERS,
         "    elif stalled or _another_doubling(s.still_ticks):\n",
