@@ -6,17 +6,19 @@
     I n                     ids of the transactions with a leaf, while any may still be unexpired
     T id                    n 8 | index 4: where a transaction was executed
     h level 1, index 8      a node of the history tree
-    s contract 00 01 key    a key's newest version: n 8 | value
-    t key hash              the same for the state tree: n 8 | value hash
-    v key hash, n           a superseded version, written at n: value
+    s contract 00 01 key    the value of a key that has one, and when it was written: n 8 | value
+    t key hash              a key's newest version for the state tree: n 8 | value hash, or n 8
+    v key hash, n           a superseded version, written at n: 01 value; or the key's deletion: 00
+    d contract 00 01 n key  empty; block n deleted the key
     c n                     key hashes changed by block n
     u n                     undo data of block n, kept for the newest blocks only
     p n                     the state tree's bucket roots before block n, now and then
     M name                  executed height, chain id, form of the rows
 
-Numbers are big-endian, so rows stand in the order of heights. A stored value is a byte 1 and the
-canonical bytes, or a byte 0 for a deleted key; a deleted key keeps its rows, which is what lets
-older heights be listed and proven. In names a zero byte is written 00 FF, which keeps their order.
+Numbers are big-endian, so rows stand in the order of heights. A deleted key has no row among the
+values, so that a contract's listing never walks over what is gone; its other rows stay, which is
+what lets older heights be listed and proven. In names a zero byte is written 00 FF, which keeps
+their order.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from ledger.hashing import DIGEST_SIZE
 from ledger.receipt import CallOutcome, Event, Receipt, check_code, check_status
 from ledger.types import Digest, Gas, Height
 
-FORM: Final = 1
+FORM: Final = 2
 """Counts up when rows change; another form is rebuilt from the block files."""
 
 HEADER: Final = b"H"
@@ -42,6 +44,7 @@ HISTORY: Final = b"h"
 STATE: Final = b"s"
 TREE: Final = b"t"
 VERSION: Final = b"v"
+DELETION: Final = b"d"
 CHANGED: Final = b"c"
 UNDO: Final = b"u"
 BUCKET_ROOTS: Final = b"p"
@@ -50,8 +53,11 @@ META_EXECUTED: Final = b"Mexecuted"
 META_CHAIN: Final = b"Mchain"
 META_FORM: Final = b"Mform"
 
+Value: TypeAlias = tuple[Height, bytes]
+"""When a value was written, and its canonical bytes."""
+
 Version: TypeAlias = "tuple[Height, bytes | None]"
-"""When a value was written, and its canonical bytes; None if that write deleted the key."""
+"""The same, or None if that write deleted the key."""
 
 
 def by_height(kind: bytes, n: int) -> bytes:
@@ -85,6 +91,21 @@ def by_version(key_hash: bytes, n: int) -> bytes:
     return VERSION + key_hash + n.to_bytes(8, "big")
 
 
+def deletions(contract: str) -> bytes:
+    """How the keys of all deletion rows of `contract` begin."""
+    return b"%b%b\x00\x01" % (DELETION, _escaped(contract))
+
+
+def by_deletion(contract: str, n: int, key: str = "") -> bytes:
+    """Key of the row of a key that block `n` deleted; without `key`, where those of `n` begin."""
+    return deletions(contract) + n.to_bytes(8, "big") + _escaped(key)
+
+
+def deleted_key_of(row: bytes, contract: str) -> str:
+    """The key in a deletion row of `contract`."""
+    return _plain(row[len(by_deletion(contract, 0)) :])
+
+
 def by_history(level: int, index: int) -> bytes:
     """Key of a node of the history tree."""
     return HISTORY + bytes([level]) + index.to_bytes(8, "big")
@@ -98,12 +119,12 @@ def decode_value(data: bytes) -> bytes | None:
     return data[1:] if data[0] else None
 
 
-def encode_state(n: int, value: bytes | None) -> bytes:
-    return n.to_bytes(8, "big") + encode_value(value)
+def encode_state(n: int, value: bytes) -> bytes:
+    return n.to_bytes(8, "big") + value
 
 
-def decode_state(data: bytes) -> Version:
-    return Height(int.from_bytes(data[:8], "big")), decode_value(data[8:])
+def decode_state(data: bytes) -> Value:
+    return Height(int.from_bytes(data[:8], "big")), data[8:]
 
 
 def encode_location(n: int, index: int) -> bytes:

@@ -6,10 +6,12 @@ at which each was written. `ledger.state_store` writes them and says which threa
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from ledger import schema
+from ledger.schema import Version
 from ledger.state_proof import state_key_hash, state_value_hash
 from ledger.state_tree import StateTree
 from ledger.storage.interface import KeyValueStore, Reader, prefix_stop
@@ -37,7 +39,7 @@ class Records:
         for row, data in rows:
             key_hash, value_hash = row[1:], data[8:]
             if self._height is not None and int.from_bytes(data[:8], "big") > self._height:
-                value = superseded(self._reader, key_hash, self._height)
+                value = value_before(self._reader, key_hash, self._height)
                 value_hash = b"" if value is None else state_value_hash(value)
             if value_hash:
                 yield int.from_bytes(key_hash[:2], "big"), key_hash + value_hash
@@ -47,35 +49,75 @@ def value_at(kv: KeyValueStore, contract: str, key: str, height: Height) -> byte
     """The value of (contract, key) after block `height`, or None."""
     row = schema.by_name(contract, key)
     data = kv.get(row)
-    if data is None:
-        return None
-    written, value = schema.decode_state(data)
-    if written <= height:
-        return value
-    # Read again with its older versions from one snapshot: a rollback may move them meanwhile.
-    with kv.snapshot() as snapshot:
-        data = snapshot.get(row)
-        if data is None:
-            return None
+    if data is not None:
         written, value = schema.decode_state(data)
         if written <= height:
             return value
-        return superseded(snapshot, state_key_hash(contract, key), height)
+    # Read again with its older versions from one snapshot: a rollback may move them meanwhile.
+    with kv.snapshot() as snapshot:
+        data = snapshot.get(row)
+        if data is not None:
+            written, value = schema.decode_state(data)
+            if written <= height:
+                return value
+        return value_before(snapshot, state_key_hash(contract, key), height)
 
 
-def superseded(reader: Reader, key_hash: bytes, height: Height) -> bytes | None:
-    """The value of a key whose newest version is later than `height`."""
+def superseded(reader: Reader, key_hash: bytes, height: Height) -> Version | None:
+    """The last version put aside at or before `height`, if any."""
     start, stop = schema.by_version(key_hash, 0), schema.by_version(key_hash, height + 1)
-    for _, data in reader.iterate(start, stop, reverse=True, limit=1):
-        return schema.decode_value(data)
+    for row, data in reader.iterate(start, stop, reverse=True, limit=1):
+        return schema.height_of(row), schema.decode_value(data)
     return None
+
+
+def value_before(reader: Reader, key_hash: bytes, height: Height) -> bytes | None:
+    """The value at `height` of a key that has none now, or one written later."""
+    version = superseded(reader, key_hash, height)
+    return None if version is None else version[1]
+
+
+def keys_at(
+    reader: Reader, contract: str, prefix: str, height: Height, after: str | None
+) -> Iterator[str]:
+    """The keys that start with `prefix` after block `height`, in UTF-8 byte order; with `after`,
+    only those beyond that one.
+
+    Looks at the keys there are now, and at every key of the contract deleted since.
+    """
+    first = schema.by_name(contract, prefix)
+    start = first if after is None else max(first, schema.by_name(contract, after) + b"\x00")
+    stop = prefix_stop(first)
+    gone = sorted(
+        row
+        for row in set(_deleted_since(reader, contract, height))
+        if start <= row and (stop is None or row < stop)
+    )
+    # Of a key deleted and made anew the row that has the value comes first.
+    merged = heapq.merge(
+        reader.iterate(start, stop),
+        ((row, b"") for row in gone),
+        key=lambda pair: (pair[0], not pair[1]),
+    )
+    for row, pairs in groupby(merged, lambda pair: pair[0]):
+        key = schema.key_of(row, contract)
+        _, data = next(pairs)
+        present = bool(data) and schema.decode_state(data)[0] <= height
+        if present or value_before(reader, state_key_hash(contract, key), height) is not None:
+            yield key
+
+
+def _deleted_since(reader: Reader, contract: str, height: Height) -> Iterator[bytes]:
+    """Where the values of the keys stood that blocks after `height` deleted."""
+    start = schema.by_deletion(contract, height + 1)
+    for row, _ in reader.iterate(start, prefix_stop(schema.deletions(contract))):
+        yield schema.by_name(contract, schema.deleted_key_of(row, contract))
 
 
 def root_of_values(reader: Reader) -> Digest:
     """The state root worked out from the newest values alone, without any stored hash."""
     leaves: dict[Digest, Digest | None] = {}
     for row, data in reader.iterate(schema.STATE, prefix_stop(schema.STATE)):
-        value = schema.decode_state(data)[1]
-        if value is not None:
-            leaves[state_key_hash(*schema.name_of(row))] = state_value_hash(value)
+        _, value = schema.decode_state(data)
+        leaves[state_key_hash(*schema.name_of(row))] = state_value_hash(value)
     return StateTree().apply(leaves)

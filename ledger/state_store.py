@@ -1,9 +1,9 @@
 """The contracts' state on disk: the newest values, every older one, and the tree over them.
 
-The newest version of a key is one row and a write puts the version it supersedes aside under the
-height at which that one was written. So the value at height h is the newest version unless that is
-later than h, and then the last one put aside at or before h. A key created once costs two rows, for
-value and tree; each change one more.
+The value of a key is one row and a write puts the version it supersedes aside under the height at
+which that one was written. So the value at height h is that row's unless it is later than h, and
+then the last version put aside at or before h. A key created once costs two rows, for value and
+tree; each change one more. A deletion puts itself aside at once, and takes the value's row away.
 
 The state tree's records are kept in the same way, so any bucket can be read as of any height. What
 a tree needs besides is the hashes of all buckets; these are written down once in a while
@@ -18,6 +18,7 @@ except that a newest version may become a superseded one, and a snapshot covers 
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,9 +28,9 @@ from ledger import canonical, fields, schema
 from ledger.errors import IntegrityError
 from ledger.execution import StateKey, Writes
 from ledger.hashing import DIGEST_SIZE
-from ledger.schema import Version
+from ledger.schema import Value, Version
 from ledger.state_proof import StateProof, state_key_hash, state_value_hash
-from ledger.state_rows import Records, root_of_values, superseded, value_at
+from ledger.state_rows import Records, keys_at, root_of_values, superseded, value_at
 from ledger.state_tree import StateTree, StateTreeView
 from ledger.storage.errors import StoreCorrupt
 from ledger.storage.interface import KeyValueStore, Reader, prefix_stop
@@ -86,8 +87,8 @@ class StateStore:
         self._kv = kv
         self._height = height
         self._undo_blocks = undo_blocks
-        self._newest: dict[StateKey, Version | None] = {}
-        self._newer_half: dict[StateKey, Version | None] = {}
+        self._newest: dict[StateKey, Value | None] = {}
+        self._newer_half: dict[StateKey, Value | None] = {}
         self._newer_bytes = 0
         self._changed_since_checkpoint = 0
         self._tree = self._resume() if height >= 0 else StateTree(Records(kv, None))
@@ -108,19 +109,14 @@ class StateStore:
 
     def get(self, contract: str, key: str) -> bytes | None:
         """The value at (contract, key), or None."""
-        version = self._version((contract, key))
-        return None if version is None else version[1]
+        found = self._value((contract, key))
+        return None if found is None else found[1]
 
     def keys(self, contract: str, prefix: str, limit: int) -> list[str]:
         """At most `limit` keys that start with `prefix`, in UTF-8 byte order."""
-        found: list[str] = []
         start = schema.by_name(contract, prefix)
-        for row, data in self._kv.iterate(start, prefix_stop(start)):
-            if len(found) == limit:
-                break
-            if schema.decode_state(data)[1] is not None:
-                found.append(schema.key_of(row, contract))
-        return found
+        rows = self._kv.iterate(start, prefix_stop(start), limit=limit)
+        return [schema.key_of(row, contract) for row, _ in rows]
 
     def change(self, writes: Writes) -> Change:
         """Work out the tree with `writes` applied; applies nothing."""
@@ -142,12 +138,20 @@ class StateStore:
         height = n.to_bytes(8, "big")
         for name, value in writes.items():
             key_hash, value_hash = change.hashes[name]
-            before = self._version(name)
+            before = self._value(name)
+            undo.append([*name, *(before or (None, None))])
             if before is not None:
                 batch[schema.by_version(key_hash, before[0])] = schema.encode_value(before[1])
-            undo.append([*name, *(before or (None, None))])
-            batch[schema.by_name(*name)] = schema.encode_state(n, value)
+            elif value is None:
+                continue
             batch[schema.TREE + key_hash] = height + (value_hash or b"")
+            if value is not None:
+                batch[schema.by_name(*name)] = schema.encode_state(n, value)
+            else:
+                batch[schema.by_name(*name)] = None
+                batch[schema.by_version(key_hash, n)] = schema.encode_value(None)
+                contract, key = name
+                batch[schema.by_deletion(contract, n, key)] = b""
         if writes:
             batch[schema.by_height(schema.CHANGED, n)] = b"".join(
                 key_hash for key_hash, _ in change.hashes.values()
@@ -168,7 +172,7 @@ class StateStore:
             self._kv.write(batch, sync=True)
             self._tree.commit(change.view)
         for name, value in writes.items():
-            self._remember(name, (n, value))
+            self._remember(name, None if value is None else (n, value))
         self._changed_since_checkpoint += len(writes)
         self._height = n
         with self._lock:
@@ -191,8 +195,12 @@ class StateStore:
             key_hash = state_key_hash(contract, key)
             leaves[key_hash] = None if value is None else state_value_hash(value)
             row = schema.by_name(contract, key)
-            if written is None:
-                batch[row] = batch[schema.TREE + key_hash] = None
+            batch[schema.by_version(key_hash, n)] = None
+            batch[schema.by_deletion(contract, n, key)] = None
+            if written is None or value is None:
+                deleted = superseded(self._kv, key_hash, Height(n - 1))
+                batch[row] = None
+                batch[schema.TREE + key_hash] = deleted and deleted[0].to_bytes(8, "big")
                 continue
             batch[row] = schema.encode_state(written, value)
             batch[schema.TREE + key_hash] = written.to_bytes(8, "big") + (leaves[key_hash] or b"")
@@ -229,20 +237,9 @@ class StateStore:
         self, contract: str, prefix: str, limit: int, height: Height, after: str | None = None
     ) -> list[str]:
         """As `keys`, after block `height`; with `after`, only keys beyond that one."""
-        found: list[str] = []
-        first = schema.by_name(contract, prefix)
-        start = first if after is None else max(first, schema.by_name(contract, after) + b"\x00")
         with self._kv.snapshot() as snapshot:
-            for row, data in snapshot.iterate(start, prefix_stop(first)):
-                if len(found) == limit:
-                    break
-                key = schema.key_of(row, contract)
-                written, value = schema.decode_state(data)
-                if written > height:
-                    value = superseded(snapshot, state_key_hash(contract, key), height)
-                if value is not None:
-                    found.append(key)
-        return found
+            found = keys_at(snapshot, contract, prefix, height, after)
+            return list(itertools.islice(found, limit))
 
     def versions(self, contract: str, key: str, height: Height, limit: int) -> list[Version]:
         """The last `limit` writes to (contract, key) at or before block `height`, newest first."""
@@ -250,7 +247,9 @@ class StateStore:
         start, stop = schema.by_version(key_hash, 0), schema.by_version(key_hash, height + 1)
         with self._kv.snapshot() as snapshot:
             newest = snapshot.get(schema.by_name(contract, key))
-            found = [schema.decode_state(newest)] if newest is not None else []
+            found: list[Version] = []
+            if newest is not None:
+                found.append(schema.decode_state(newest))
             for row, data in snapshot.iterate(start, stop, reverse=True, limit=limit):
                 found.append((schema.height_of(row), schema.decode_value(data)))
         return [version for version in found if version[0] <= height][:limit]
@@ -301,23 +300,23 @@ class StateStore:
             return schema.height_of(row), roots
         raise StoreCorrupt("the key-value store", f"no bucket hashes at or below {height}")
 
-    def _version(self, name: StateKey) -> Version | None:
+    def _value(self, name: StateKey) -> Value | None:
         if name in self._newer_half:
             return self._newer_half[name]
         if name in self._newest:
-            version = self._newest[name]
+            found = self._newest[name]
         else:
             data = self._kv.get(schema.by_name(*name))
-            version = None if data is None else schema.decode_state(data)
-        self._remember(name, version)
-        return version
+            found = None if data is None else schema.decode_state(data)
+        self._remember(name, found)
+        return found
 
-    def _remember(self, name: StateKey, version: Version | None) -> None:
+    def _remember(self, name: StateKey, found: Value | None) -> None:
         """Keep what is used: the older half is let go of once the newer half is full."""
-        self._newer_half[name] = version
+        self._newer_half[name] = found
         self._newer_bytes += CACHED_VERSION_BYTES
-        if version is not None and version[1] is not None:
-            self._newer_bytes += len(version[1])
+        if found is not None:
+            self._newer_bytes += len(found[1])
         if self._newer_bytes >= CACHED_BYTES_MAX:
             self._newest, self._newer_half = self._newer_half, {}
             self._newer_bytes = 0

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -168,6 +169,35 @@ def test_state_keys_and_versions_at_every_height(world: World, store: LedgerStor
         assert store.versions("kv", f"k{i}", 2) == store.versions("kv", f"k{i}")[:2]
 
 
+def test_a_listing_does_not_walk_over_deleted_keys(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody pays for that walk, and it would be as long as the contract's whole past."""
+    kv = MemoryStore()
+    store = LedgerStore(world.genesis, kv, BlockFiles(MemoryFolder()))
+    names = [f"k{i:03d}" for i in range(200)]
+    world.advance(store, *[world.put(name, 1) for name in names])
+    world.advance(store, *[world.transaction(("delete", [name])) for name in names[:-1]])
+    world.advance(store, world.put("k000", 2))
+    world.advance(store)
+    walked = 0
+    iterate = kv.iterate
+
+    def counted(*args: Any, **options: Any) -> Iterator[tuple[bytes, bytes]]:
+        nonlocal walked
+        for pair in iterate(*args, **options):
+            walked += 1
+            yield pair
+
+    monkeypatch.setattr(kv, "iterate", counted)
+    assert store.state.keys("kv", "k", 100) == ["k000", "k199"]
+    assert walked == 2
+    monkeypatch.undo()
+    assert store.keys_at("kv", "k", 1_000, h(2)) == ["k199"]
+    assert store.keys_at("kv", "k", 1_000, h(1)) == names
+    store.close()
+
+
 def test_the_block_at_a_time(world: World, store: LedgerStore) -> None:
     for _ in range(5):
         world.advance(store)
@@ -292,11 +322,18 @@ def test_a_certificate_of_another_header_stops_us(world: World, store: LedgerSto
 
 
 def test_rolling_back_restores_everything(world: World, store: LedgerStore) -> None:
-    busy(world, store, 6)
+    busy(world, store, 4)
+    world.advance(store, world.put("gone", 1), world.put("kept", 1))
+    world.advance(store, world.transaction(("delete", ["gone"])))
     before = dict(store._kv.iterate())
     head = store.head
     signed = world.put("k1", 99)
-    for transactions in ([signed, world.put("new", 1)], [world.put("k1", 98)], []):
+    delete = [world.transaction(("delete", [key])) for key in ("kept", "new", "gone", "never")]
+    for transactions in (
+        [signed, world.put("new", 1), world.put("gone", 2), delete[0]],
+        [world.put("k1", 98), *delete[1:], world.put("kept", 2)],
+        [world.put("gone", 3)],
+    ):
         world.advance(store, *transactions, certify=False)
     with pytest.raises(CannotRollBack):
         store.rollback_to(h(5))
