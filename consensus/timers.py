@@ -50,7 +50,7 @@ def on_tick(s: State, event: Tick) -> None:
     stalled = _stalled(s)
     if s.observer is not None:
         recovery.ask_own_vote(s)
-    elif stalled or _another_doubling(s.still_ticks):
+    elif stalled:
         s.say_again()
     normal.ask_for_body(s)
     catch_up.fetch_if_behind(s, stalled)
@@ -85,15 +85,15 @@ def _timer(s: State, waiting: bool) -> None:
 
 
 def _stalled(s: State) -> bool:
-    """Whether nothing moved since the last tick, and no vote came."""
+    """Whether something may have been lost: what we said, or a block that the others have.
+
+    Nothing moved since the last tick, and no vote came; or votes come, and for 2, 4, 8... ticks no
+    height of ours. What was lost is among the oldest then, and a primary that goes on proposing
+    must not keep it back until the window is full.
+    """
     position = (s.h, s.executed, s.appended, s.view, s.safety.in_view_change)
     same, held = position == s.position, s.held
     s.still_ticks = s.still_ticks + 1 if same and held else 0
     s.position, s.held = position, s.log.size()
-    return same and s.held == held
-
-
-def _another_doubling(ticks: int) -> bool:
-    """2, 4, 8...: votes come, and no height of them. The one that was lost is among the oldest, and
-    a primary that goes on proposing must not keep it back until the window is full."""
-    return ticks > 1 and ticks & (ticks - 1) == 0
+    ticks = s.still_ticks
+    return (same and s.held == held) or (ticks > 1 and ticks & (ticks - 1) == 0)

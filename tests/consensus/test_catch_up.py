@@ -65,6 +65,17 @@ def test_within_the_window_only_once_nothing_moves(backup: Solo) -> None:
     assert asked(backup.tick()) == [("org-02", 1)]
 
 
+def test_a_block_that_was_missed_is_asked_for_although_votes_keep_coming(backup: Solo) -> None:
+    """Else a primary that missed one is left: it cannot go on, and the others do."""
+    ticks = []
+    for tick in range(4):
+        backup.hear("org-02", h=1)
+        backup.commits(0, 2 + tick, digest("a"), "org-03")
+        if asked(backup.tick()):
+            ticks.append(tick)
+    assert ticks == [2]
+
+
 def test_one_peer_at_a_time_and_the_next_after_the_time_out(backup: Solo) -> None:
     backup.hear(h=9)
     order = asked(backup.tick())

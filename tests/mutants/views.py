@@ -257,8 +257,8 @@ VIEWS: list[Mutant] = [
     change(
         "a lost vote is not sent again while later ones come",
         TIMERS,
-        "    elif stalled or _another_doubling(s.still_ticks):\n",
-        "    elif stalled:\n",
+        " or (ticks > 1 and ticks & (ticks - 1) == 0)\n",
+        "\n",
         IN_TIMERS,
     ),
     change(
