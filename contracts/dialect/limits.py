@@ -60,8 +60,9 @@ STRING_MAX: Final = 65_536
 
 LIST_MAX: Final = 10_000
 DICT_MAX: Final = 10_000
-VALUE_DEPTH_MAX: Final = 32
-"""Containers in containers, as in canonical bytes."""
+VALUE_DEPTH_MAX: Final = 24
+"""Containers in containers. Canonical bytes hold 32, and up to five stand around a value: those of
+a transaction, of a worker's answer by columns, of a receipt's leaf."""
 
 VALUE_NODES_MAX: Final = 20_000
 """Nodes of one argument, result, stored value or event."""

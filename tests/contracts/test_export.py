@@ -10,8 +10,12 @@ from hypothesis import strategies as st
 
 from contracts.dialect import LimitExceeded, Verdict
 from contracts.dialect.guards.values import export
-from contracts.dialect.limits import STRING_MAX, VALUE_CHARACTERS_MAX
+from contracts.dialect.limits import STRING_MAX, VALUE_CHARACTERS_MAX, VALUE_DEPTH_MAX
+from contracts.worker import wire
+from contracts.worker.executor import CallRow, TransactionRow
 from ledger import canonical
+from ledger.receipt import CallOutcome, Event
+from ledger.types import Gas
 
 GAS = 10**9
 
@@ -68,11 +72,21 @@ def nested(depth: int) -> Any:
     return inner
 
 
-def test_depth_is_bounded_as_in_canonical_bytes() -> None:
-    deepest = nested(canonical.DEPTH_MAX)
+def test_depth_is_bounded_so_that_whatever_stands_around_a_value_fits() -> None:
+    deepest = nested(VALUE_DEPTH_MAX)
     assert canonical.pack(export([GAS], deepest)) == canonical.encode(deepest)
     with pytest.raises(LimitExceeded, match="DEPTH"):
-        export([GAS], nested(canonical.DEPTH_MAX + 1))
+        export([GAS], nested(VALUE_DEPTH_MAX + 1))
+    calls = [CallRow("ok", "", 1, deepest)]
+    events = [(0, "notes", "made", deepest)]
+    row = TransactionRow("ok", "", 1, calls, events, {})
+    answer = canonical.encode([wire.DONE, wire.block_columns([row])])
+    for data in (
+        answer,
+        CallOutcome("ok", "", Gas(1), deepest).leaf(0),
+        Event(0, "notes", "made", deepest).leaf(),
+    ):
+        assert canonical.encode(canonical.decode(data)) == data
 
 
 def test_one_long_string_in_many_places_is_bounded() -> None:
