@@ -150,9 +150,24 @@ class Executor:
             return TransactionRow(
                 "rejected", "missing_role", 0, [refused] * len(transaction.calls), [], {}
             )
+        if len(transaction.calls) == 1:
+            return self._single(transaction, transaction.calls[0])
         if transaction.atomic:
             return self._atomic(transaction)
         return self._independent(transaction)
+
+    def _single(self, transaction: Transaction, call: Call) -> TransactionRow:
+        """What `_independent` and `_atomic` both come to for one call."""
+        scope = self.scope
+        state = scope.state
+        scope.index = 0
+        row = self._call(call, transaction.gas_limit)
+        status = row.status
+        kept = status == "ok"
+        state.end_call(keep=kept)
+        events = scope.events if kept else []
+        writes = state.end_transaction(keep=kept)
+        return TransactionRow(status, row.code, row.gas, [row], events, writes)
 
     def _independent(self, transaction: Transaction) -> TransactionRow:
         state = self.scope.state
@@ -205,7 +220,6 @@ class Executor:
         """Run one call with what is `left` of the transaction's gas."""
         to_platform = call.contract == deployment_layout.CONTRACT and not self.scope.viewing
         meter = self._meter
-        self._unswept += meter.used
         if self._unswept >= SWEEP_GAS:
             self._sweep()
         meter.reset(left if to_platform or left < CALL_GAS_MAX else CALL_GAS_MAX)
@@ -223,12 +237,14 @@ class Executor:
                 value = self._invoke(sender, call.contract, call.method, call.args)
             if value is not None:
                 meter.charge(_result_size(value) >> WRITTEN_SHIFT)
+            status, code = "ok", ""
         except Verdict as verdict:
-            status, code = _receipt_code(verdict)
-            return CallRow(status, code, meter.used, None)
+            (status, code), value = _receipt_code(verdict), None
         except Rejected as refusal:
-            return CallRow("rejected", refusal.code, meter.used, None)
-        return CallRow("ok", "", meter.used, value)
+            status, code, value = "rejected", refusal.code, None
+        gas = meter.used
+        self._unswept += gas
+        return CallRow(status, code, gas, value)
 
     def _sweep(self) -> None:
         self._unswept = 0

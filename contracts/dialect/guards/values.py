@@ -12,6 +12,7 @@ Left out: canonical bytes (the host packs what `export` returns).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import MappingProxyType
 from typing import Any
 
@@ -90,8 +91,16 @@ def _copy_dict(cell: Cell, value: Any, depth: int, seen: list[int]) -> dict[str,
     seen[0] += 2 * len(value)
     if depth == 0 or seen[0] > limits.VALUE_NODES_MAX:
         raise _beyond(depth)
-    result = {}
-    for key in sorted(value):
+    keys = sorted(value)
+    result: dict[str, Any] = {}
+    # Most records are of short strings: together they are, if joined they are.
+    if len("".join(keys)) < SHORT and short_texts(value.values()):
+        if list(value) == keys:
+            return dict(value)
+        for key in keys:
+            result[key] = value[key]
+        return result
+    for key in keys:
         if type(key) is not str:
             raise TypeError
         if len(key) >= SHORT:
@@ -100,6 +109,14 @@ def _copy_dict(cell: Cell, value: Any, depth: int, seen: list[int]) -> dict[str,
         short = type(item) is str and len(item) < SHORT
         result[key] = item if short else _copy(cell, item, depth - 1, seen)
     return result
+
+
+def short_texts(values: Iterable[Any]) -> bool:
+    """Whether all are strings, and short even together."""
+    try:
+        return len("".join(values)) < SHORT
+    except TypeError:
+        return False
 
 
 def _beyond(depth: int) -> LimitExceeded:
