@@ -25,6 +25,7 @@ from tests.node.engine.test_service import (
     commit,
     now_ms,
     put,
+    started,
 )
 
 GAS = 15_000
@@ -59,13 +60,9 @@ async def network(
         genesis_of(now_ms(), state, Parameters(idle_block_ms=1_000)), founders, tmp_path
     )
     try:
-        for name in network.names:
-            await network.start(name)
-        await network.all_ready()
-        yield network
+        async with started(network):
+            yield network
     finally:
-        for name in list(network.running):
-            await network.stop(name)
         for each in runners:
             each.close()
 

@@ -17,7 +17,7 @@ from ledger.storage.leveldb import LevelDBStore
 from ledger.transaction import SignedTransaction
 from node.home import Home
 from node.rebuild import Rebuild
-from tests.node.engine.test_service import CLIENT, Network, commit, now_ms
+from tests.node.engine.test_service import CLIENT, Network, commit, now_ms, started
 
 COUNTS = '''"""Counts by name."""
 
@@ -46,14 +46,8 @@ async def network(
     network = Network(
         genesis_of(now_ms(), state, Parameters(idle_block_ms=1_000)), founders, tmp_path
     )
-    try:
-        for name in network.names:
-            await network.start(name)
-        await network.all_ready()
+    async with started(network):
         yield network
-    finally:
-        for name in list(network.running):
-            await network.stop(name)
 
 
 def add(network: Network, make: Make) -> SignedTransaction:

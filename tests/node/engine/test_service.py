@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import threading
 import time
@@ -121,6 +122,19 @@ class Network:
             assert len(hashes) == 1
 
 
+@contextlib.asynccontextmanager
+async def started(network: Network) -> AsyncIterator[Network]:
+    """Start every validator and wait until all are ready; stop those that run at the end."""
+    try:
+        for name in network.names:
+            await network.start(name)
+        await network.all_ready()
+        yield network
+    finally:
+        for name in list(network.running):
+            await network.stop(name)
+
+
 @pytest.fixture
 async def network(
     founders: list[Any], genesis_of: Callable[..., Genesis], tmp_path: Path
@@ -133,14 +147,8 @@ async def network(
     ]
     genesis = genesis_of(now_ms(), state, Parameters(idle_block_ms=1_000))
     network = Network(genesis, founders, tmp_path)
-    try:
-        for name in network.names:
-            await network.start(name)
-        await network.all_ready()
+    async with started(network):
         yield network
-    finally:
-        for name in list(network.running):
-            await network.stop(name)
 
 
 def put(network: Network, make: Make, name: str, text: str) -> SignedTransaction:
