@@ -37,7 +37,7 @@ demo: setup ## the main job told step by step: issue, prove, verify offline, rev
 	@$(BIN)/qiong demo
 
 test: setup ## all tests
-	$(BIN)/python -m pytest -m "not chaos and not slow"
+	$(BIN)/python -m pytest
 
 check: setup ## what CI runs: format, lint, types, import contracts, the contracts' own lint, tests
 	$(BIN)/ruff format --check .
@@ -45,7 +45,7 @@ check: setup ## what CI runs: format, lint, types, import contracts, the contrac
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	for contract in contracts/library/*.py; do $(BIN)/qiong contract lint "$$contract"; done
-	$(BIN)/python -m pytest -m "not chaos and not slow"
+	$(BIN)/python -m pytest
 
 soak: setup ## the long searches: an hour of random simulations, three quarters of one of the wide model check, five minutes of fuzzing
 	$(BIN)/python -m tests.simulation.soak --minutes $${QIONG_SOAK_MINUTES:-60}

@@ -171,7 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     results = Results()
     if nodes:
-        pytest.main(["-q", "-p", "no:cacheprovider", *nodes], plugins=[results])
+        pytest.main(["-q", "-m", "", "-p", "no:cacheprovider", *nodes], plugins=[results])
     lines, good = table(cells, results.outcomes, layers)
     sys.stdout.write("\n".join(["", *lines, ""]))
     failed = sum(outcome == "failed" for outcome in results.outcomes.values())

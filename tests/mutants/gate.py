@@ -82,7 +82,7 @@ class Tree:
             drawn = (catch.seeds.n, catch.seeds.first, catch.seeds.last)
             command = [sys.executable, "-m", "tests.mutants.seeds", *map(str, drawn)]
         else:
-            options = ["-x", "-q", "--no-header", "--tb=short", "-p", "no:cacheprovider"]
+            options = ["-x", "-q", "-m", "", "--no-header", "--tb=short", "-p", "no:cacheprovider"]
             command = [sys.executable, "-m", "pytest", *options, "--hypothesis-seed=0"]
             command += catch.tests
         # No bytecode is kept: a mutant may have its original's size and second of change.
