@@ -284,16 +284,16 @@ VIEWS: list[Mutant] = [
     ),
     change(
         "own votes are not sent again",
-        TIMERS,
-        "    for vote in s.safety.votes():\n        s.broadcast(vote)\n",
+        "consensus/state.py",
+        "        for vote in self.safety.votes():\n            self.broadcast(vote)\n",
         "",
         IN_TIMERS,
     ),
     change(
         "the own VIEW-CHANGE is not sent again",
-        TIMERS,
-        "        s.broadcast(s.safety.view_change)\n",
-        "        pass\n",
+        "consensus/state.py",
+        "            self.broadcast(self.safety.view_change)\n",
+        "            pass\n",
         IN_TIMERS,
     ),
     # --- catching up ---
