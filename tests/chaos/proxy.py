@@ -292,7 +292,8 @@ class _Link:
             await asyncio.sleep(max(0.0, arrival - loop.time()))
             await direction.passing()
             if not chunk:
-                to.write_eof()
+                if not to.is_closing():
+                    to.write_eof()
                 return
             self.counts.chunks += 1
             to.write(self._damage(chunk, direction.fault))
