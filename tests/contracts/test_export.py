@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -87,6 +88,17 @@ def test_depth_is_bounded_so_that_whatever_stands_around_a_value_fits() -> None:
         Event(0, "notes", "made", deepest).leaf(),
     ):
         assert canonical.encode(canonical.decode(data)) == data
+
+
+def test_one_long_string_in_many_places_of_a_dict_is_never_joined() -> None:
+    value = dict.fromkeys(map(chr, range(0x100, 0x100 + 250)), "x" * STRING_MAX)
+    tracemalloc.start()
+    try:
+        with pytest.raises(LimitExceeded):
+            export([GAS], value)
+        assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_one_long_string_in_many_places_is_bounded() -> None:

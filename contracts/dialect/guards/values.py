@@ -12,7 +12,7 @@ Left out: canonical bytes (the host packs what `export` returns).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from types import MappingProxyType
 from typing import Any
 
@@ -93,8 +93,7 @@ def _copy_dict(cell: Cell, value: Any, depth: int, seen: list[int]) -> dict[str,
         raise _beyond(depth)
     keys = sorted(value)
     result: dict[str, Any] = {}
-    # Most records are of short strings: together they are, if joined they are.
-    if len("".join(keys)) < SHORT and short_texts(value.values()):
+    if short_texts(keys) and short_texts(value.values()):
         if list(value) == keys:
             return dict(value)
         for key in keys:
@@ -111,10 +110,13 @@ def _copy_dict(cell: Cell, value: Any, depth: int, seen: list[int]) -> dict[str,
     return result
 
 
-def short_texts(values: Iterable[Any]) -> bool:
-    """Whether all are strings, and short even together."""
+def short_texts(values: Collection[Any]) -> bool:
+    """Whether all are strings, and short even together: most records are of such.
+
+    Lengths are added up first, for one long string in many places would be joined to a huge one.
+    """
     try:
-        return len("".join(values)) < SHORT
+        return sum(map(len, values)) < SHORT and "".join(values) is not None
     except TypeError:
         return False
 
