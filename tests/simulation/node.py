@@ -87,6 +87,8 @@ class Node:
         """Turn number -> how many of its effects happen before the crash."""
         self.turns = 0
         self.clock_offset = 0
+        self.clock_jump = 0
+        """A step of the clock that passes; `clock_offset` stays."""
         self.clock_drift = 0.0
         self.disk_ms = 0
         self.execution_ms = 3
@@ -132,7 +134,7 @@ class Node:
     @property
     def now_ms(self) -> TimeMs:
         drift = int(self.world.now * self.clock_drift)
-        return TimeMs(self.world.wall_ms + self.clock_offset + drift)
+        return TimeMs(self.world.wall_ms + self.clock_offset + self.clock_jump + drift)
 
     @property
     def views_since_certified(self) -> int:

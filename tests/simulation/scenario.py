@@ -310,10 +310,10 @@ class Scenario:
         node, jump = self._some(), self.rng.choice((-60_000, -2_000, 400, 3_000))
 
         def set_clock() -> None:
-            node.clock_offset += jump
+            node.clock_jump = jump
 
         def set_right() -> None:
-            node.clock_offset -= jump
+            node.clock_jump = 0
 
         moment = self._at(set_clock)
         self.world.after(moment + self.rng.randint(500, 3_000), set_right)
@@ -345,11 +345,12 @@ class Scenario:
 
 
 def mend(world: World) -> None:
-    """The end of the rough phase: links work, whoever can runs."""
+    """The end of the rough phase: links work, clocks that jumped are right, whoever can runs."""
     world.network.calm()
     for node in world.all_nodes():
         node.crash_chance = node.torn_chance = 0.0
         node.crash_plan.clear()
+        node.clock_jump = 0
         if node.paused:
             node.resume()
         node.start()
