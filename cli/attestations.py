@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from cli import output
+from cli import output, prooffile
 from cli.client import Client, path
 from cli.settings import Settings
 from cli.verified import Checker
@@ -27,24 +27,8 @@ def from_option(function: F) -> F:
 
 
 def proof_options(function: F) -> F:
-    """`-o FILE`, `--height` and `--qr` of commands that fetch a proof."""
-    decorated = click.option(
-        "--qr",
-        type=click.Path(dir_okay=False, path_type=Path),
-        metavar="FILE.png",
-        help="Also write the proof as a QR code.",
-    )(function)
-    decorated = click.option(
-        "--height", type=click.IntRange(0), help="As of this block; by default the newest."
-    )(decorated)
-    return click.option(
-        "-o",
-        "--output",
-        "output_file",
-        required=True,
-        type=click.Path(dir_okay=False, path_type=Path),
-        metavar="FILE.qproof",
-    )(decorated)
+    """`-o FILE`, `--qr`, and `--height` or `--at`, of commands that fetch a state proof."""
+    return prooffile.when_options(prooffile.file_options(function))
 
 
 def filter_options(*names: str) -> Callable[[F], F]:
@@ -148,29 +132,12 @@ def save_proof(
     key: str,
     file: Path,
     height: int | None,
+    at: int | None,
     qr: Path | None,
 ) -> int:
     """Fetch a state proof into `file`; it is checked on the way if a trust file is named."""
+    prooffile.check_when(height, at)
     with Client(settings.nodes) as client:
         checker = Checker(client, settings.trust)
-        proof, assurance = checker.fetch_state_proof(contract, key, height=height)
-    return write_proof(settings, proof, file, qr, assurance)
-
-
-def write_proof(
-    settings: Settings, proof: bytes, file: Path, qr: Path | None, assurance: str
-) -> int:
-    """Write proof bytes to `file`, and as a QR code to `qr`."""
-    file.write_bytes(proof)
-    document = {"file": str(file), "bytes": len(proof)}
-    if qr is not None:
-        import segno
-
-        segno.make(proof, mode="byte", micro=False, boost_error=False, error="l").save(
-            str(qr), scale=3
-        )
-        document["qr"] = str(qr)
-    output.data(document, settings.json, [f"{file}  {len(proof)} bytes"])
-    if not settings.json:
-        output.message(assurance)
-    return 0
+        proof, assurance = checker.fetch_state_proof(contract, key, height=height, at_ms=at)
+    return prooffile.save(settings, proof, file, qr, assurance)

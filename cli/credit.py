@@ -123,10 +123,11 @@ def proof(
     settings: Settings,
     subject: str,
     credit_list: str,
-    output_file: Path,
+    file: Path,
     height: int | None,
+    at: int | None,
     qr: Path | None,
 ) -> int:
     """Fetch the proof of an entry, or of its absence, into a file for `qiong proof verify`."""
     key = state_key(credit_list, subject)
-    return attestations.save_proof(settings, CONTRACT, key, output_file, height, qr)
+    return attestations.save_proof(settings, CONTRACT, key, file, height, at, qr)

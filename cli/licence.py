@@ -119,11 +119,10 @@ def history(settings: Settings, licence_id: str) -> int:
 def proof(
     settings: Settings,
     licence_id: str,
-    output_file: Path,
+    file: Path,
     height: int | None,
+    at: int | None,
     qr: Path | None,
 ) -> int:
     """Fetch the proof of a licence's state into a file for `qiong proof verify`."""
-    return attestations.save_proof(
-        settings, CONTRACT, state_key(licence_id), output_file, height, qr
-    )
+    return attestations.save_proof(settings, CONTRACT, state_key(licence_id), file, height, at, qr)

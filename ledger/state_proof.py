@@ -18,7 +18,8 @@ way ends in the entry's leaf) or absence (it ends in an empty subtree, or in the
 entry that shares the way so far). One form only: no empty sibling is carried and no level below the
 last sibling is named, so that any changed bit is refused or leads to another root.
 
-Left out: making proofs (`ledger.state_tree`), and shared nodes among many proofs.
+Left out: making proofs (`ledger.state_tree`), and shared nodes among many proofs
+(`ledger.state_multiproof`).
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ class StateProof:
 
         The caller compares it with a certified header's `state_root`. Raises `StateProofInvalid`.
         """
-        levels = self._levels()
+        levels = self.levels()
         depth, computed = self._end(key_hash, value_hash, len(levels))
         place = int.from_bytes(key_hash, "big")
         levels.extend([ZERO_DIGEST] * (depth - len(levels)))
@@ -125,8 +126,11 @@ class StateProof:
                 computed = Digest(sha256(b"\x01" + computed + sibling).digest())
         return computed
 
-    def _levels(self) -> list[Digest]:
-        """The sibling at each depth from 1 to the last that has one, empty ones filled in."""
+    def levels(self) -> list[Digest]:
+        """The sibling at each depth from 1 to the last that has one, empty ones filled in.
+
+        Raises `StateProofInvalid` for siblings that the bitmap does not fit.
+        """
         if self.bitmap.endswith(b"\x00"):
             raise StateProofInvalid("the bitmap ends in a zero byte")
         bits = int.from_bytes(self.bitmap, "big")

@@ -41,6 +41,8 @@ TITLES: Final[Mapping[str, str]] = {
     "wrong_chain": "The transaction is for another chain",
     "expired": "The transaction has expired",
     "too_far_ahead": "The transaction expires too far in the future",
+    "before_genesis": "The chain did not exist at this time",
+    "proof_too_large": "The proof would be larger than any that is read",
     "pruned": "This node no longer keeps this height",
     "too_large": "The request is too large",
     "unsupported_type": "The body's type is not supported",
