@@ -206,6 +206,8 @@ def _states(entries: object, proof: object) -> StatesClaim:
         fields.array(row, "claim.entries", 3)
         for row in fields.bounded(entries, "claim.entries", KEYS_MAX)
     ]
+    if not rows:
+        raise FieldError("claim.entries", "at least one", 0)
     return StatesClaim(
         tuple(
             Entry(
