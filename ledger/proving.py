@@ -58,16 +58,13 @@ class BeforeGenesis(InvalidInput):
         super().__init__(f"the chain had not begun at {time_ms}")
 
 
-class NoNextBlock(InvalidInput):
-    """A time with no later block yet, so that nothing shows that nothing changed before it."""
+class NoNextBlock(NotYet):
+    """A time that no later block bounds yet, so that nothing shows that nothing changed before."""
 
-    code = "not_yet"
-    hint = "ask again once the next block is there, or ask for the newest state, without a time"
-
-    def __init__(self, time_ms: int, n: int) -> None:
-        self.time_ms = time_ms
-        self.n = n
-        super().__init__(f"no block after {time_ms} is certified yet; block {n} is the newest")
+    hint = (
+        "nothing bounds that time yet: ask again once that block is certified,"
+        " or without a time for the newest state"
+    )
 
 
 class Prover(ChainReader):
@@ -159,8 +156,9 @@ class Prover(ChainReader):
         n = self.height_at(time_ms)
         if n is None:
             raise BeforeGenesis(time_ms)
-        if n == self.certified_height:
-            raise NoNextBlock(time_ms, n)
+        certified = self.certified_height
+        if n >= certified:
+            raise NoNextBlock(n + 1, certified)
         child = self.header(Height(n + 1))
         return self.header(n), ParentAnchor(child, self._anchor(child))
 

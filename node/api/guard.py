@@ -18,7 +18,6 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from ledger.errors import InvalidInput
-from ledger.proving import NoNextBlock
 from ledger.queries import NotYet, Pruned
 from node.api.buckets import TokenBuckets
 from node.api.paths import check_path
@@ -112,7 +111,7 @@ def as_problem(error: Exception) -> Problem:
             return Problem(405, "method_not_allowed", detail, headers={"Allow": allowed})
         case web.HTTPException():
             return Problem(error.status, "bad_request", error.reason)
-        case NotYet() | NoNextBlock():
+        case NotYet():
             return Problem.of(error, 404)
         case Pruned():
             return Problem.of(error, 410)
