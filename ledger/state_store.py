@@ -82,7 +82,9 @@ class NoSuchUndo(IntegrityError):
 class StateStore:
     """Values, versions and tree after block `height`. See the module for which thread may what."""
 
-    def __init__(self, kv: KeyValueStore, height: Height, undo_blocks: int) -> None:
+    def __init__(
+        self, kv: KeyValueStore, height: Height, undo_blocks: int, tree_entries_max: int
+    ) -> None:
         """Open the state as it is after block `height` (-1: nothing yet) in `kv`."""
         self._kv = kv
         self._height = height
@@ -91,7 +93,8 @@ class StateStore:
         self._newer_half: dict[StateKey, Value | None] = {}
         self._newer_bytes = 0
         self._changed_since_checkpoint = 0
-        self._tree = self._resume() if height >= 0 else StateTree(Records(kv, None))
+        self._tree_entries_max = tree_entries_max
+        self._tree = self._resume()
         self._lock = threading.Lock()
         self._views: dict[int, StateTreeView] = {height: self._tree.view()}
         self._archived: dict[int, StateTreeView] = {}
@@ -287,10 +290,15 @@ class StateStore:
         return tree.view()
 
     def _resume(self) -> StateTree:
+        entries_max = self._tree_entries_max
+        if self._height < 0:
+            return StateTree(Records(self._kv, None), cached_entries_max=entries_max)
         base, roots = self._checkpoint(self._kv, self._height)
         touched = _changed(self._kv, base, self._height)
         self._changed_since_checkpoint = len(touched)
-        return StateTree.resume(Records(self._kv, None), roots, touched)
+        return StateTree.resume(
+            Records(self._kv, None), roots, touched, cached_entries_max=entries_max
+        )
 
     def _checkpoint(self, reader: Reader, height: Height) -> tuple[int, bytes]:
         """The last stored bucket hashes at or below `height`, and the block they precede."""

@@ -36,6 +36,7 @@ from ledger.quarantine import QuarantineAwaited
 from ledger.queries import RowMissing
 from ledger.recent_ids import BlockIds, RecentIds
 from ledger.state_store import Change, StateStore
+from ledger.state_tree import CACHED_ENTRIES_MAX
 from ledger.storage.errors import StoreCorrupt
 from ledger.storage.folder import DiskFolder, Folder
 from ledger.storage.interface import KeyValueStore
@@ -104,17 +105,26 @@ class CannotRollBack(IntegrityError):
 class LedgerStore(Prover):
     """An open ledger. `open` for a validator's home folder; the constructor takes any storage."""
 
-    def __init__(self, genesis: Genesis, kv: KeyValueStore, blocks: BlockFiles) -> None:
+    def __init__(
+        self,
+        genesis: Genesis,
+        kv: KeyValueStore,
+        blocks: BlockFiles,
+        tree_entries_max: int = CACHED_ENTRIES_MAX,
+    ) -> None:
         """Open, and write header 0 and the initial state if `kv` is empty.
 
-        `kv` may be behind the block files (see `ledger.recovery.roll_forward`) but not ahead of
-        them. Raises `WrongChain`, `BlocksLost`, `StoreCorrupt` and other storage errors.
+        `tree_entries_max` is how many of the state tree's entries stay in memory. `kv` may be
+        behind the block files (see `ledger.recovery.roll_forward`) but not ahead of them. Raises
+        `WrongChain`, `BlocksLost`, `StoreCorrupt` and other storage errors.
         """
         self.rules = Rules.of(genesis)
         self.rebuilt: str | None = None
         """Why the database was found unusable and begun anew, if it was."""
         executed = _executed_height(kv, self.rules.chain_id)
-        super().__init__(genesis, kv, blocks, StateStore(kv, executed, genesis.parameters.window))
+        window = genesis.parameters.window
+        state = StateStore(kv, executed, window, tree_entries_max)
+        super().__init__(genesis, kv, blocks, state)
         self._history = HistoryTree()
         if executed < 0:
             self._write_genesis()
@@ -131,6 +141,7 @@ class LedgerStore(Prover):
         *,
         open_store: Callable[[Path], KeyValueStore] = LevelDBStore,
         open_folder: Callable[[Path], Folder] = DiskFolder,
+        tree_entries_max: int = CACHED_ENTRIES_MAX,
     ) -> LedgerStore:
         """Open or create the ledger under `home`; a damaged database is begun anew.
 
@@ -143,13 +154,13 @@ class LedgerStore(Prover):
         try:
             try:
                 kv = open_store(path)
-                return cls(genesis, kv, blocks)
+                return cls(genesis, kv, blocks, tree_entries_max)
             except _UNUSABLE as damage:
                 if kv is not None:
                     kv.close()
                 destroy(path)
                 kv = open_store(path)
-                store = cls(genesis, kv, blocks)
+                store = cls(genesis, kv, blocks, tree_entries_max)
                 store.rebuilt = str(damage)
                 return store
         except BaseException:
