@@ -252,6 +252,19 @@ class BlockFiles:
                 return self.certificate(Height(height))
         return None
 
+    def place(self, n: Height) -> str:
+        """Where block `n` is stored, in words. Raises `BlockMissing`."""
+        index = self._index
+        position = index.position(n)
+        if position is None:
+            raise BlockMissing(n, index.first, index.last)
+        return self._log.place(index.decided[position])
+
+    def certificate_place(self, n: Height) -> str | None:
+        """Where the certificate of exactly `n` is stored, in words; None if there is none."""
+        sequence = self._certificate_sequence(n)
+        return None if sequence == _NONE else self._log.place(sequence)
+
     def quarantined(self, n: Height) -> dict[Digest, bytes]:
         """Transactions taken out of block `n`, each with its authorisation."""
         found: dict[Digest, bytes] = {}

@@ -106,6 +106,12 @@ def deleted_key_of(row: bytes, contract: str) -> str:
     return _plain(row[len(by_deletion(contract, 0)) :])
 
 
+def deletion_of(row: bytes) -> tuple[str, str, Height]:
+    """Contract, key and height of a deletion row."""
+    contract, _, rest = row[len(DELETION) :].partition(b"\x00\x01")
+    return _plain(contract), _plain(rest[8:]), Height(int.from_bytes(rest[:8], "big"))
+
+
 def by_history(level: int, index: int) -> bytes:
     """Key of a node of the history tree."""
     return HISTORY + bytes([level]) + index.to_bytes(8, "big")

@@ -188,6 +188,11 @@ class SegmentLog:
             raise LogCorrupt(segment.name, offset, f"record {sequence} fails its CRC")
         return payload[:length]
 
+    def place(self, sequence: int) -> str:
+        """Where record `sequence` is, in words. Raises KeyError if it is not kept."""
+        segment = self._segment_of(sequence)
+        return f"{segment.name} at byte {segment.offsets[sequence - segment.first]}"
+
     def records(self, start: int | None = None) -> Iterator[Record]:
         """Yield the records from sequence `start` (the first kept one, if None) in order."""
         sequence = self.first_sequence if start is None else start
