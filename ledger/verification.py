@@ -21,7 +21,7 @@ import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from ledger import merkle, schema
 from ledger.block import BlockHeader, DecidedBlock
@@ -32,6 +32,7 @@ from ledger.execution import block_time, genesis_header, genesis_writes
 from ledger.genesis import Genesis
 from ledger.history import HistoryTree, frontier_at
 from ledger.quarantine import Quarantine, QuarantineInvalid, Removal
+from ledger.receipt import Receipt
 from ledger.schema import StoredResult
 from ledger.state_proof import state_key_hash, state_value_hash
 from ledger.state_tree import StateTree
@@ -40,8 +41,10 @@ from ledger.storage.folder import DiskFolder
 from ledger.storage.interface import KeyValueStore
 from ledger.storage.leveldb import LevelDBStore
 from ledger.store import BLOCKS_FOLDER, STORE_FOLDER, LedgerStore
-from ledger.types import Height
+from ledger.types import Digest, Height
 from ledger.verified_rows import RowDamaged, Rows, in_words
+
+_Results: TypeAlias = list[tuple[StoredResult, Receipt]]
 
 MEND_ROWS: Final = (
     "stop the node and run `qiong db rebuild --home DIR`: it makes the database anew from the "
@@ -91,6 +94,13 @@ def as_it_lies(genesis: Genesis, kv: KeyValueStore, blocks: BlockFiles) -> Ledge
         return LedgerStore(genesis, kv, blocks)
 
 
+def header_of(genesis: Genesis) -> BlockHeader:
+    """Header 0, computed from genesis alone."""
+    writes = genesis_writes(genesis)
+    leaves = {state_key_hash(*name): state_value_hash(value) for name, value in writes.items()}
+    return genesis_header(genesis, StateTree().apply(leaves))
+
+
 def verify_ledger(store: LedgerStore) -> Iterator[Height]:
     """Check all of `store`; yield each height when it holds. Raises `LedgerDamaged`."""
     verification = Verification(store)
@@ -111,6 +121,7 @@ class Verification:
         self.last = store.decided_height
         self.transactions = 0
         self.certificates = 0
+        self.rows_checked = 0
 
     @property
     def rows_expected(self) -> int:
@@ -135,7 +146,7 @@ class Verification:
             self._check_certificate(n, header)
             self._check_history(history, header)
             with _blamed_row(n):
-                self._rows.check_block(header, results)
+                self._rows.check_block(header, *_summary(results))
             self.transactions += header.tx_count
             parent = header
             yield n
@@ -148,7 +159,9 @@ class Verification:
     def rows(self) -> Iterator[int]:
         """Look at every row once; yield how many it was, now and then. Raises `LedgerDamaged`."""
         with _blamed(STORE_FOLDER, MEND_ROWS), _blamed_row(None):
-            yield from self._rows.check_all(self._store.executed_height)
+            for count in self._rows.check_all(self._store.executed_height):
+                self.rows_checked += count
+                yield count
 
     def _base(self) -> tuple[BlockHeader, HistoryTree]:
         """The header everything is chained to, and the history with it."""
@@ -156,14 +169,10 @@ class Verification:
         with _blamed(_row(schema.HEADER, n), MEND_ROWS, n), _blamed_row(n):
             header = self._store.executed_header(n)
             if n == 0:
-                writes = genesis_writes(self._store.genesis)
-                root = StateTree().apply(
-                    {state_key_hash(*name): state_value_hash(v) for name, v in writes.items()}
-                )
-                if header != genesis_header(self._store.genesis, root):
+                if header != header_of(self._store.genesis):
                     raise LedgerDamaged(n, _row(schema.HEADER, n), "is not what genesis gives")
                 results = self._results(n)
-                self._rows.check_block(header, results)
+                self._rows.check_block(header, *_summary(results))
                 history = HistoryTree()
                 self._check_history(history, header)
             else:
@@ -183,21 +192,21 @@ class Verification:
                 quarantine.verify(self._store.rules.chain_id, self._store.genesis.validator_set)
         return block
 
-    def _results(self, n: Height) -> list[StoredResult]:
+    def _results(self, n: Height) -> _Results:
         with _blamed(_row(schema.RESULTS, n), MEND_ROWS, n):
-            return self._store.executed_results(n)
+            return [(result, result.receipt) for result in self._store.executed_results(n)]
 
     def _check_header(
         self,
         header: BlockHeader,
         parent: BlockHeader,
         block: DecidedBlock,
-        results: list[StoredResult],
+        results: _Results,
         history: HistoryTree,
     ) -> None:
         """Compare with the header that everything else stored gives; the state root stands alone
         here and is compared with the rebuilt tree."""
-        rules, receipts = self._store.rules, [result.receipt for result in results]
+        rules = self._store.rules
         expected = BlockHeader(
             chain_id=rules.chain_id,
             epoch=rules.epoch,
@@ -206,8 +215,8 @@ class Verification:
             d=block.d,
             time_ms=block_time(parent, block),
             tx_count=len(results),
-            tx_root=merkle.root(receipt.tx_id for receipt in receipts),
-            receipts_root=merkle.root(result.leaf for result in results),
+            tx_root=merkle.root(receipt.tx_id for _, receipt in results),
+            receipts_root=merkle.root(result.leaf for result, _ in results),
             state_root=header.state_root,
             history_root=history.root,
             validators_hash=rules.validators_hash,
@@ -224,13 +233,10 @@ class Verification:
         rows = f"{_row(schema.HEADER, parent.n + 1)} or {_row(schema.RESULTS, parent.n + 1)}"
         raise LedgerDamaged(parent.n + 1, rows, f"the header does not hold: {', '.join(differ)}")
 
-    def _check_results(
-        self, header: BlockHeader, block: DecidedBlock, results: list[StoredResult]
-    ) -> None:
+    def _check_results(self, header: BlockHeader, block: DecidedBlock, results: _Results) -> None:
         where = _row(schema.RESULTS, header.n)
         last = -1
-        for index, result in enumerate(results):
-            receipt = result.receipt
+        for index, (result, receipt) in enumerate(results):
             if receipt.index != index:
                 raise LedgerDamaged(header.n, where, "its receipts are not in order")
             place = result.body_index
@@ -268,6 +274,12 @@ class Verification:
             row = schema.by_history(level, position)
             with _blamed(in_words(row), MEND_ROWS, header.n), _blamed_row(header.n):
                 self._rows.expect(row, node)
+
+
+def _summary(results: _Results) -> tuple[list[Digest], bool]:
+    """The ids of a block's transactions, and whether it has events."""
+    ids = [receipt.tx_id for _, receipt in results]
+    return ids, any(result.event_leaves for result, _ in results)
 
 
 def _row(kind: bytes, n: int) -> str:

@@ -22,7 +22,6 @@ from ledger import canonical, fields, schema
 from ledger.block import BlockHeader
 from ledger.errors import IntegrityError, InvalidInput
 from ledger.hashing import DIGEST_SIZE
-from ledger.schema import StoredResult
 from ledger.state_proof import state_key_hash, state_value_hash
 from ledger.state_rows import Records, superseded
 from ledger.state_tree import StateTree
@@ -120,18 +119,16 @@ class Rows:
             raise RowDamaged(row, None, "does not hold what its block gives")
         self.seen += 1
 
-    def check_block(self, header: BlockHeader, results: list[StoredResult]) -> None:
-        """Check every row that block `header.n` wrote. Raises `RowDamaged`.
+    def check_block(self, header: BlockHeader, ids: list[Digest], eventful: bool) -> None:
+        """Check every row that block `header.n` wrote; `ids` are those of its transactions.
 
-        The header itself and the results were compared with the chain before.
+        Raises `RowDamaged`. The header itself and the results were compared with the chain before.
         """
         n = header.n
         self.seen += 2
-        ids = [result.receipt.tx_id for result in results]
         for index, tx_id in enumerate(ids):
             self.expect(schema.LOCATION + tx_id, schema.encode_location(n, index))
         self._transactions += len(ids)
-        eventful = any(result.event_leaves for result in results)
         self._expect_if(schema.by_height(schema.EVENTFUL, n), b"" if eventful else None)
         listed = schema.by_height(schema.IDS, n)
         if self._rows.get(listed) is not None:
