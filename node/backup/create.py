@@ -26,7 +26,7 @@ from ledger.certificate import Certificate
 from ledger.errors import InvalidInput
 from ledger.genesis import Genesis
 from ledger.storage.errors import LogCorrupt
-from ledger.storage.folder import LOCK_NAME, DiskFolder, DiskReader, lock_folder
+from ledger.storage.folder import LOCK_NAME, DiskFolder, DiskReader, ReadableFolder, lock_folder
 from ledger.storage.segments import SegmentLog, read_records
 from ledger.store import LedgerStore
 from ledger.types import Height
@@ -148,7 +148,7 @@ class Creation:
                 if name != LOCK_NAME:  # of a `create` that was broken off
                     (self._target / name).unlink()
         except BaseException:
-            os.close(self._lock)
+            self._unlock()
             raise
         return self
 
@@ -158,9 +158,7 @@ class Creation:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for folder in ("", *manifest.FOLDERS):
-            (self._target / folder / LOCK_NAME).unlink(missing_ok=True)
-        os.close(self._lock)
+        self._unlock()
 
     @property
     def since(self) -> Height:
@@ -220,7 +218,7 @@ class Creation:
         """
         if self.height == self.since:
             return
-        headers = headers_from(self._target, self.since)
+        headers = headers_from(DiskReader(self._target / manifest.HEADERS), self.since)
         base = next(headers, None)
         if base is None or (self.since == 0 and base != header_of(self._genesis)):
             raise BackupDamaged(manifest.HEADERS, "header 0 is not what genesis gives", 0)
@@ -270,6 +268,11 @@ class Creation:
         )
         manifest.put(self._target / manifest.MANIFEST, made.encode().encode())
         return made
+
+    def _unlock(self) -> None:
+        for folder in ("", *manifest.FOLDERS):
+            (self._target / folder / LOCK_NAME).unlink(missing_ok=True)
+        os.close(self._lock)
 
     def _load_former(self) -> Manifest | None:
         try:
@@ -350,10 +353,10 @@ class _Segments:
         self._batch, self._bytes = [], 0
 
 
-def headers_from(folder: Path, first: Height) -> Iterator[BlockHeader]:
-    """The headers of the backup in `folder` from height `first` on. Raises `BackupDamaged`."""
+def headers_from(folder: ReadableFolder, first: Height) -> Iterator[BlockHeader]:
+    """The headers in a backup's `folder` from height `first` on. Raises `BackupDamaged`."""
     try:
-        for where, record in read_records(DiskReader(folder / manifest.HEADERS)):
+        for where, record in read_records(folder):
             n = Height(record.sequence - 1)
             if n >= first:
                 yield _decoded(record.payload, n, f"{manifest.HEADERS}/{where}")

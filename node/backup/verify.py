@@ -49,13 +49,13 @@ class BackupCheck:
         Raises `BackupDamaged`.
         """
         genesis = self.genesis()
-        headers = headers_from(self.folder, Height(0))
+        headers = headers_from(self._listed(manifest.HEADERS), Height(0))
         base = next(headers, None)
         if base is None or base != header_of(genesis):
             raise BackupDamaged(manifest.HEADERS, "header 0 is not what genesis gives", 0)
         check = ChainCheck(genesis, headers, Height(0), base.hash)
         try:
-            for where, record in read_records(DiskReader(self.folder / manifest.BLOCKS)):
+            for where, record in read_records(self._listed(manifest.BLOCKS)):
                 if check.take(record.payload, where) == KIND_DECIDED:
                     yield check.height
         except LogCorrupt as damage:
@@ -94,6 +94,11 @@ class BackupCheck:
             reason = f"it is of chain {self.manifest.chain_id}, expected was {chain_id.hex()}"
             raise BackupDamaged(manifest.MANIFEST, reason)
 
+    def _listed(self, folder: str) -> _Listed:
+        paths = (Path(file.path) for file in self.manifest.files)
+        names = [path.name for path in paths if path.parent.name == folder]
+        return _Listed(self.folder / folder, names)
+
     def _check_file(self, stated: File) -> None:
         try:
             found = manifest.measured(self.folder, stated.path)
@@ -110,11 +115,22 @@ class BackupCheck:
         if folder not in (manifest.BLOCKS, manifest.HEADERS):
             return ""
         try:
-            for _ in read_records(DiskReader(self.folder / folder)):
+            for _ in read_records(self._listed(folder)):
                 pass
         except LogCorrupt as damage:
             return f", near {damage}"
         return ""
+
+
+class _Listed(DiskReader):
+    """Those files of a folder that belong to the backup."""
+
+    def __init__(self, folder: Path, names: list[str]) -> None:
+        super().__init__(folder)
+        self._names = sorted(names)
+
+    def names(self) -> list[str]:
+        return self._names
 
 
 class ExtraFile(BackupDamaged):
