@@ -55,7 +55,9 @@ def verify_command(home: Path, as_json: bool) -> int:
                 "ok": True,
                 "first": check.first,
                 "height": check.last,
+                "executed": store.executed_height,
                 "certified": store.certified_height,
+                "cut_bytes": store.cut_bytes,
                 "header_hash": store.head.hash,
                 "transactions": check.transactions,
                 "certificates": check.certificates,
@@ -75,6 +77,13 @@ def verify_command(home: Path, as_json: bool) -> int:
         f"blocks {document['first']} to {document['height']} hold: {held}",
         f"certified to block {document['certified']}; newest {document['header_hash'].hex()}",
     ]
+    if document["executed"] < document["height"]:
+        lines.append(f"executed to block {document['executed']}; the next start goes on there")
+    if document["cut_bytes"]:
+        lines.append(
+            f"{document['cut_bytes']} bytes of a record that was never synced were cut off the "
+            "block files, as by a start"
+        )
     output.data(document, as_json, lines)
     return 0
 

@@ -99,6 +99,23 @@ def test_blocks_that_are_not_executed_yet_are_looked_at(world: World, store: Led
     assert "at byte" in found.where
 
 
+def test_it_begins_where_the_block_files_begin(world: World) -> None:
+    files = BlockFiles(MemoryFolder(), segment_bytes=3_000)
+    store = LedgerStore(world.genesis, MemoryStore(), files)
+    grow(world, store)
+    files.drop_before(Height(9))
+    first = store.first_kept_height
+    assert 1 < first <= 9
+    assert list(verify_ledger(again(world, store))) == list(range(first - 1, BLOCKS + 2))
+    for kind in "Hsvt":
+        rows = list(store.rows.iterate(kind.encode(), kind.encode() + b"\xff" * 50))
+        # Versions that were superseded before are bound to nothing any more.
+        row, value = next(r for r in rows[::-1] if kind != "v" or schema.height_of(r[0]) >= first)
+        store._kv.write({row: flipped(value, Random(1))}, sync=True)
+        damage(world, store)
+        store._kv.write({row: value}, sync=True)
+
+
 @pytest.fixture(params=[SAMPLE, pytest.param(10_000, marks=pytest.mark.slow)], ids=["few", "all"])
 def rows_a_kind(request: pytest.FixtureRequest) -> int:
     return int(request.param)
