@@ -53,7 +53,7 @@ class StateProofInvalid(InvalidInput):
 
 def state_key_hash(contract: str, key: str) -> Digest:
     """Place of an entry in the tree (32 bytes). Raises `EncodingError` for lone surrogates."""
-    return Digest(sha256(TAG_STATE_KEY + canonical.encode([contract, key])).digest())
+    return Digest(sha256(TAG_STATE_KEY + canonical.pack([contract, key])).digest())
 
 
 def state_value_hash(value: bytes) -> Digest:

@@ -19,15 +19,18 @@ from ledger.types import Digest, Height
 
 
 class Records:
-    """`BucketStore` over the tree's rows, as of a height (None: the newest)."""
+    """`RecordStore` over the tree's rows, as of a height (None: the newest)."""
 
     def __init__(self, reader: Reader, height: Height | None) -> None:
         self._reader = reader
         self._height = height
 
-    def load_bucket(self, index: int) -> bytes:
-        start = schema.TREE + index.to_bytes(2, "big")
-        rows = self._reader.iterate(start, prefix_stop(start))
+    def load(self, prefix: int, bits: int) -> bytes:
+        pad = -bits % 8
+        size = (bits + pad) // 8
+        start = schema.TREE + (prefix << pad).to_bytes(size, "big")
+        last = schema.TREE + ((prefix + 1 << pad) - 1).to_bytes(size, "big")
+        rows = self._reader.iterate(start, prefix_stop(last))
         return b"".join(record for _, record in self._records(rows))
 
     def load_all(self) -> Iterable[tuple[int, bytes]]:

@@ -160,7 +160,7 @@ class StateStore:
         batch[schema.by_height(schema.UNDO, max(0, n - self._undo_blocks))] = None
         if n == 0 or self._changed_since_checkpoint >= CHECKPOINT_KEYS:
             # As they were before this block, for that is where the tree still stands.
-            batch[schema.by_height(schema.BUCKET_ROOTS, n)] = self._tree.bucket_roots()
+            batch[schema.by_height(schema.BUCKET_ROOTS, n)] = self._tree.crown_hashes()
             self._changed_since_checkpoint = 0
 
     def adopt(
