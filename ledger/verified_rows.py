@@ -136,7 +136,7 @@ class Rows:
         roots = schema.by_height(schema.BUCKET_ROOTS, n)
         if (stored := self._rows.get(roots)) is not None:
             self.seen += 1
-            if stored != self._tree.bucket_roots():
+            if stored != self._tree.crown_hashes():
                 raise RowDamaged(roots, n, "is not the state tree below this block")
         changed = self._changed(n)
         leaves = {key_hash: self._leaf(key_hash, n) for key_hash in changed}
