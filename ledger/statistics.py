@@ -32,7 +32,7 @@ KINDS: Final = {
     schema.DELETION: "deletions",
     schema.CHANGED: "changed keys",
     schema.UNDO: "undo data",
-    schema.BUCKET_ROOTS: "bucket hashes",
+    schema.BUCKET_ROOTS: "crown hashes",
     b"M": "names of the whole",
 }
 """Kinds of rows in words."""
