@@ -51,8 +51,8 @@ MEND_ROWS: Final = (
     "block files and compares it with their certificates"
 )
 MEND_BLOCKS: Final = (
-    "put the folder `blocks` of another validator, while that one is stopped, or of a backup in "
-    "the place of this one's, delete `ledger`, keep `wal`, and start: all is executed and compared"
+    "put the folder `blocks` of another validator, while that one is stopped, in the place of this "
+    "one's, delete `ledger`, keep `wal`, and start: all is executed and compared"
 )
 
 

@@ -138,8 +138,8 @@ class ExtraFile(BackupDamaged):
 
     code = "extra_file"
     hint = (
-        "the backup itself holds; the file is nobody's, or left by a `qiong backup create` that "
-        "was broken off: delete it, or run that again"
+        "the backup itself may hold; the file is nobody's, or of a `qiong backup create` that runs "
+        "or was broken off: delete it, or run that again"
     )
 
     def __init__(self, path: str) -> None:

@@ -182,7 +182,7 @@ def test_the_first_wrong_byte_of_the_block_files_is_named(qiong: Any, home: Home
     told = qiong("db", "verify", "--home", home.root)
     assert told.code == 5
     assert f"{segment.name} at byte" in told.err
-    assert "of a backup" in told.err
+    assert "hint: put the folder `blocks` of another validator" in told.err
 
 
 @pytest.mark.parametrize("command", ["verify", "stats"])

@@ -240,7 +240,7 @@ def test_a_flipped_bit_in_any_file_is_found(world: World, tmp_path: Path) -> Non
         with _spoilt(segment, position), pytest.raises(LedgerDamaged) as found:
             _check(tmp_path, world)
         assert segment.name in str(found.value)
-        assert "backup" in found.value.hint
+        assert "`blocks` of another validator" in found.value.hint
     tables = sorted((tmp_path / "ledger").glob("*.ldb"))
     lists = sorted((tmp_path / "ledger").glob("MANIFEST-*"))
     places = [(tables[0], 100), (tables[0], 2000), (lists[0], 9), (tmp_path / "ledger/CURRENT", 3)]
