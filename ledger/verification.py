@@ -176,6 +176,9 @@ class Verification:
                 history = HistoryTree()
                 self._check_history(history, header)
             else:
+                if frontier_at(n, self._store.history_node).root != header.history_root:
+                    what = "the history tree does not lead to it"
+                    raise LedgerDamaged(n, _row(schema.HEADER, n), what)
                 history = frontier_at(n + 1, self._store.history_node)
                 self._rows.begin_at(header)
         return header, history

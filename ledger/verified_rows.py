@@ -249,7 +249,7 @@ class Rows:
     # One row.
 
     def _deletion(self, row: bytes, value: bytes) -> None:
-        contract, key, n = schema.deletion_of(row)
+        contract, n, key = schema.deleted_name_of(row)
         version = self._rows.get(schema.by_version(state_key_hash(contract, key), n))
         if value or version != schema.encode_value(None):
             raise RowDamaged(row, n, "no such deletion is among the versions")
@@ -271,9 +271,9 @@ class Rows:
     def _version(self, row: bytes, value: bytes) -> None:
         if len(row) != _VERSION_ROW_BYTES:
             raise RowDamaged(row, None, "is of no known kind")
+        _value_of(row, value)
         if schema.height_of(row) > self._base or self._base == 0:
             self._found += 1
-            _value_of(row, value)
 
     def _compare_counts(self, counts: Mapping[bytes, int]) -> None:
         """Every row that blocks account for was found; so one too many is one of nobody's."""
