@@ -18,10 +18,13 @@ from cli import output
 from cli.errors import EXIT_INTEGRITY, NotProven, Refused
 from cli.settings import json_option
 from ledger.statistics import Statistics
+from ledger.storage.folder import DiskFolder
 from ledger.store import LedgerStore
+from ledger.types import Height
 from ledger.verification import LedgerDamaged, Verification, opened
 from node.config import load_config
 from node.home import Home, HomeInUse, load_genesis
+from node.wal import VoteDamaged, VoteLog
 
 FOLDERS: Final = ("blocks", "ledger", "wal", "evidence", "logs")
 """Of a home, by which the bytes of files are told."""
@@ -37,13 +40,14 @@ home_option = click.option(
 def verify_command(home: Path, as_json: bool) -> int:
     """Check every byte of the ledger against its own hashes and signatures, from genesis on.
 
-    Block files, certificates, headers, receipts, the history and state trees of every height, and
-    every row of the database. The node must be stopped; no contract runs (`db rebuild` executes all
-    blocks again). Exit code 5 and the first wrong thing, if there is one, with the way out.
+    Block files, certificates, headers, receipts, the history and state trees of every height, every
+    row of the database, and the log of votes. The node must be stopped; no contract runs (`db
+    rebuild` executes all blocks again). Exit code 5 and the first wrong thing, if there is one,
+    with the way out.
     """
-    began = time.monotonic()
+    began, place = time.monotonic(), Home(home.resolve())
     try:
-        with _stopped(Home(home.resolve())) as store:
+        with _stopped(place) as store:
             check = Verification(store)
             with output.progress("checking blocks", check.last - check.first + 1) as bar:
                 for _ in check.blocks():
@@ -51,6 +55,7 @@ def verify_command(home: Path, as_json: bool) -> int:
             with output.progress("checking rows", check.rows_expected) as bar:
                 for count in check.rows():
                     bar.advance(count)
+            votes = _votes(place, store.certified_height)
             document: dict[str, Any] = {
                 "ok": True,
                 "first": check.first,
@@ -62,6 +67,7 @@ def verify_command(home: Path, as_json: bool) -> int:
                 "transactions": check.transactions,
                 "certificates": check.certificates,
                 "rows": check.rows_checked,
+                "votes": votes,
             }
     except LedgerDamaged as damage:
         if not as_json:
@@ -164,6 +170,18 @@ def _stopped(place: Home) -> Iterator[LedgerStore]:
             "stop it first: the database has one owner; of a running node `qiong node status` and "
             "/metrics tell heights and disk",
         ) from error
+
+
+def _votes(place: Home, certified: Height) -> int:
+    """How many records the log of votes has. Raises `LedgerDamaged`."""
+    if not place.wal.exists():
+        return 0
+    try:
+        votes = VoteLog(DiskFolder(place.wal), certified)
+    except VoteDamaged as damage:
+        raise LedgerDamaged(None, place.wal.name, damage.reason, damage.hint) from damage
+    votes.close()
+    return len(votes.recovered)
 
 
 def _bytes_in(folder: Path) -> int:

@@ -18,14 +18,17 @@ from cli.backup import ServedHeaders
 from cli.client import Answer, NodeRefused
 from cli.errors import NotProven
 from cli.main import main
+from consensus import records
+from consensus.records import Highest
 from ledger import canonical, schema
 from ledger.block_files import BlockFiles
 from ledger.storage.folder import DiskFolder
 from ledger.storage.leveldb import LevelDBStore
 from ledger.store import LedgerStore
-from ledger.types import Height
+from ledger.types import Epoch, Height, View
 from node.config import render_config
 from node.home import Home
+from node.wal import VoteLog
 from tests.ledger.ledger_world import World
 
 BLOCKS = 5
@@ -183,6 +186,19 @@ def test_the_first_wrong_byte_of_the_block_files_is_named(qiong: Any, home: Home
     assert told.code == 5
     assert f"{segment.name} at byte" in told.err
     assert "hint: put the folder `blocks` of another validator" in told.err
+
+
+def test_a_wrong_byte_in_the_log_of_votes_is_named(qiong: Any, home: Home) -> None:
+    log = VoteLog(DiskFolder(home.wal), Height(0))
+    log.append([records.encode(Highest(Epoch(0), View(0), Height(n))) for n in range(3)])
+    log.close()
+    assert qiong("db", "verify", "--home", home.root, "--json").json["votes"] == 3
+    segment = next(home.wal.glob("*.log"))
+    flip(segment, 150)
+    told = qiong("db", "verify", "--home", home.root)
+    assert told.code == 5
+    assert f"error: wal: {segment.name} at byte" in told.err
+    assert "hint: move the folder `wal` away" in told.err
 
 
 @pytest.mark.parametrize("command", ["verify", "stats"])
