@@ -26,7 +26,7 @@ from ledger.certificate import Certificate
 from ledger.errors import InvalidInput
 from ledger.genesis import Genesis
 from ledger.storage.errors import LogCorrupt
-from ledger.storage.folder import LOCK_NAME, DiskFolder, DiskReader, ReadableFolder, lock_folder
+from ledger.storage.folder import DiskFolder, DiskReader, ReadableFolder, lock_folder
 from ledger.storage.segments import SegmentLog, read_records
 from ledger.store import LedgerStore
 from ledger.types import Height
@@ -145,10 +145,9 @@ class Creation:
                 (self._target / folder).mkdir(mode=0o700, exist_ok=True)
             kept = () if self.former is None else self.former.files
             for name in manifest.unlisted(self._target, kept):
-                if name != LOCK_NAME:  # of a `create` that was broken off
-                    (self._target / name).unlink()
+                (self._target / name).unlink()  # of a `create` that was broken off
         except BaseException:
-            self._unlock()
+            os.close(self._lock)
             raise
         return self
 
@@ -158,7 +157,7 @@ class Creation:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._unlock()
+        os.close(self._lock)
 
     @property
     def since(self) -> Height:
@@ -269,11 +268,6 @@ class Creation:
         manifest.put(self._target / manifest.MANIFEST, made.encode().encode())
         return made
 
-    def _unlock(self) -> None:
-        for folder in ("", *manifest.FOLDERS):
-            (self._target / folder / LOCK_NAME).unlink(missing_ok=True)
-        os.close(self._lock)
-
     def _load_former(self) -> Manifest | None:
         try:
             former = manifest.load(self._target)
@@ -309,8 +303,7 @@ class Creation:
         """Those of before as they were named, and the new ones."""
         known = {file.path: file for file in (() if self.former is None else self.former.files)}
         for name in manifest.unlisted(self._target, ()):
-            if not name.endswith(LOCK_NAME):
-                yield known.get(name) or manifest.measured(self._target, name)
+            yield known.get(name) or manifest.measured(self._target, name)
 
 
 class _Segments:

@@ -146,18 +146,21 @@ def load(folder: Path) -> Manifest:
 
 
 def unlisted(folder: Path, files: Iterable[File]) -> list[str]:
-    """Files in `folder` that belong to no backup there, in order."""
+    """Files in `folder` that belong to no backup there, in order; a lock, which is empty, is no
+    file."""
     known = {MANIFEST, *(file.path for file in files)}
-    found = (path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
-    return sorted(name for name in map(str, found) if name not in known)
+    found = (path for path in folder.rglob("*") if not path.is_dir() and not _is_lock(path))
+    return sorted(name for path in found if (name := str(path.relative_to(folder))) not in known)
 
 
 def is_ours(path: str) -> bool:
     """Whether `create` writes files of this name, finished or not."""
     name = path.removesuffix(UNFINISHED_SUFFIX)
-    if Path(path).name == LOCK_NAME:
-        return str(Path(path).parent) in (".", *FOLDERS)
     return name == MANIFEST or _PATHS.fullmatch(name) is not None
+
+
+def _is_lock(path: Path) -> bool:
+    return path.name == LOCK_NAME and path.stat().st_size == 0
 
 
 def measured(folder: Path, path: str) -> File:

@@ -17,7 +17,8 @@ from ledger.block_files import KIND_CERTIFICATE, KIND_DECIDED, BlockFiles, Store
 from ledger.certificate import Certificate, checkpoint_bytes
 from ledger.errors import QiongError
 from ledger.quarantine import Quarantine, Removal
-from ledger.storage.folder import DiskFolder, DiskReader
+from ledger.storage.errors import StoreLocked
+from ledger.storage.folder import LOCK_NAME, DiskFolder, DiskReader
 from ledger.storage.leveldb import LevelDBStore
 from ledger.storage.segments import SegmentLog, read_records
 from ledger.store import LedgerStore
@@ -124,7 +125,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file()
+        if path.is_file() and path.name != LOCK_NAME
     }
 
 
@@ -227,6 +228,10 @@ def test_what_a_broken_off_create_left_is_removed_by_the_next(
         with pytest.raises(ExtraFile):
             check(backup)
     assert validator.back_up(backup).height == former.height + 3
+    made = check(backup)
+    # The very first one, just before its manifest.
+    (backup / manifest.MANIFEST).unlink()
+    assert validator.back_up(backup).height == made.height
     check(backup)
 
 
@@ -345,7 +350,21 @@ def test_one_wrong_byte_anywhere_is_named(backup: Path) -> None:
     with pytest.raises(ExtraFile, match="blocks/note: belongs to no backup"):
         check(backup)
     (backup / "blocks" / "note").unlink()
+    (backup / "blocks" / LOCK_NAME).write_bytes(b"x")
+    with pytest.raises(ExtraFile):
+        check(backup)
+    (backup / "blocks" / LOCK_NAME).write_bytes(b"")
     check(backup)
+
+
+def test_two_at_once_are_refused(validator: Validator, backup: Path) -> None:
+    source = StoredHeaders(validator.store)
+    with (
+        Creation(validator.place, validator.world.genesis, ORGANISATION, backup, source),
+        pytest.raises(StoreLocked),
+    ):
+        validator.back_up(backup)
+    validator.back_up(backup)
 
 
 def rewritten(folder: Path, part: str, change: Any) -> None:
@@ -357,7 +376,6 @@ def rewritten(folder: Path, part: str, change: Any) -> None:
     log.append([change(payload) for payload in payloads])
     log.sync()
     log.close()
-    (target / "IN_USE").unlink()
     stated = manifest.load(folder)
     names = manifest.unlisted(folder, ())
     files = tuple(manifest.measured(folder, n) for n in names)
