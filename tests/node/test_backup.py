@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ledger.block import BlockHeader
 from ledger.block_files import KIND_CERTIFICATE, KIND_DECIDED, BlockFiles, StoredBlock, split_record
@@ -191,6 +194,27 @@ def test_adding_changes_no_file(validator: Validator, tmp_path: Path) -> None:
     assert again.settings != made.settings
     assert replace(again, settings=made.settings) == made
     check(target)
+
+
+@settings(max_examples=5)
+@given(steps=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=4))
+def test_added_to_at_any_moments_it_is_the_chain(steps: list[tuple[int, int]]) -> None:
+    """Each step: blocks with a certificate, then some without, then a backup."""
+    with TemporaryDirectory() as scratch:
+        validator = Validator(Path(scratch) / "node")
+        validator.advance(1)
+        for certified, others in steps:
+            validator.advance(certified)
+            highest = validator.store.certified_height
+            validator.advance(others, certify=False)
+            made = validator.back_up(Path(scratch) / "backup")
+            assert made.height == highest
+            assert check(Path(scratch) / "backup").header_hash == validator.hash(highest)
+        place = restore(Path(scratch) / "backup", Path(scratch) / "new")
+        again = LedgerStore.open(place.root, validator.world.genesis)
+        assert again.head.hash.hex() == validator.hash(highest)
+        again.close()
+        validator.store.close()
 
 
 def test_a_quarantine_comes_along(validator: Validator, tmp_path: Path) -> None:
