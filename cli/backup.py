@@ -60,7 +60,13 @@ def backup_group() -> None:
 @backup_group.command("create")
 @click.option("--home", required=True, type=click.Path(path_type=Path), help="The node's folder.")
 @click.option(
-    "-o", "--output", "target", required=True, type=click.Path(path_type=Path), metavar="DIR"
+    "-o",
+    "--output",
+    "target",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where the backup goes: an empty folder, or an earlier backup of this node.",
 )
 @click.option(
     "--with-keys",

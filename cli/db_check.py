@@ -76,9 +76,8 @@ def verify_command(home: Path, as_json: bool) -> int:
         output.data({"ok": False, **found, "hint": damage.hint}, True, ())
         return EXIT_INTEGRITY
     document["seconds"] = round(time.monotonic() - began, 3)
-    held = ", ".join(
-        f"{document[name]} {name}" for name in ("transactions", "certificates", "rows")
-    )
+    parts = ("transactions", "certificates", "rows", "votes")
+    held = ", ".join(f"{document[name]} {name}" for name in parts)
     lines = [
         f"blocks {document['first']} to {document['height']} hold: {held}",
         f"certified to block {document['certified']}; newest {document['header_hash'].hex()}",
