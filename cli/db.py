@@ -1,4 +1,4 @@
-"""`qiong db`: the database of a node that is stopped."""
+"""`qiong db`: the database of a node that is stopped; `verify` and `stats`: `cli.db_check`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from cli import output
+from cli.db_check import stats_command, verify_command
 from cli.settings import json_option
 from contracts.runner import WorkerRunner
 from contracts.sandbox import Sandbox
@@ -19,7 +20,11 @@ from node.rebuild import Rebuild
 
 @click.group("db")
 def db_group() -> None:
-    """Mend the database of a node that is stopped."""
+    """Check, measure and mend the database of a node that is stopped."""
+
+
+db_group.add_command(verify_command)
+db_group.add_command(stats_command)
 
 
 @db_group.command("rebuild")

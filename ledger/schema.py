@@ -101,6 +101,12 @@ def by_deletion(contract: str, n: int, key: str = "") -> bytes:
     return deletions(contract) + n.to_bytes(8, "big") + _escaped(key)
 
 
+def deleted_name_of(row: bytes) -> tuple[str, Height, str]:
+    """Contract, height of the deletion and key in a deletion row."""
+    contract, _, rest = row[len(DELETION) :].partition(b"\x00\x01")
+    return _plain(contract), Height(int.from_bytes(rest[:8], "big")), _plain(rest[8:])
+
+
 def deleted_key_of(row: bytes, contract: str) -> str:
     """The key in a deletion row of `contract`."""
     return _plain(row[len(by_deletion(contract, 0)) :])

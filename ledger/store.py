@@ -39,7 +39,7 @@ from ledger.state_store import Change, StateStore
 from ledger.state_tree import CACHED_ENTRIES_MAX
 from ledger.storage.errors import StoreCorrupt
 from ledger.storage.folder import DiskFolder, Folder
-from ledger.storage.interface import KeyValueStore
+from ledger.storage.interface import KeyValueStore, Reader
 from ledger.storage.leveldb import LevelDBStore, destroy
 from ledger.types import Digest, Height
 
@@ -173,6 +173,16 @@ class LedgerStore(Prover):
         """Give up both folders."""
         self._kv.close()
         self._blocks.close()
+
+    @property
+    def rows(self) -> Reader:
+        """The database row by row, for those who check it or count it (`ledger.verification`)."""
+        return self._kv
+
+    @property
+    def block_files(self) -> BlockFiles:
+        """The block files, likewise."""
+        return self._blocks
 
     # The chain as execution sees it: `ledger.execution.Chain`.
 

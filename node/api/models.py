@@ -217,6 +217,13 @@ class BlockPage(Answer):
     cursor: int | None
 
 
+class HeaderPage(Answer):
+    """Canonical bytes of headers in ascending order; `cursor` as in `BlockPage`."""
+
+    items: list[Hex]
+    cursor: int | None
+
+
 class Block(BlockSummary):
     """A header's fields, the header's bytes, and the ids of its transactions in order."""
 

@@ -8,6 +8,7 @@ import pytest
 
 from consensus.messages import Envelope, Prepare
 from ledger import canonical
+from ledger.block import BlockHeader
 from ledger.certificate import Certificate
 from ledger.proofs import verify, verify_each
 from ledger.trust import TrustAnchor
@@ -144,6 +145,14 @@ async def test_blocks_come_in_pages(api: Any) -> None:
     status, page, _ = await api.get(f"/v1/blocks?from={page['cursor']}&limit=100")
     assert [item["height"] for item in page["items"]] == [3, 4, 5]
     assert page["cursor"] is None
+    status, headers, _ = await api.get("/v1/headers?from=1&limit=4")
+    assert (status, headers["cursor"]) == (200, 5)
+    decoded = [BlockHeader.decode(bytes.fromhex(item)) for item in headers["items"]]
+    assert [header.hash.hex() for header in decoded][2:] == [
+        item["hash"] for item in page["items"][:2]
+    ]
+    status, headers, _ = await api.get("/v1/headers?from=5")
+    assert (len(headers["items"]), headers["cursor"]) == (1, None)
     status, block, _ = await api.get("/v1/blocks/5")
     assert block["hash"] == page["items"][2]["hash"]
     status, block, _ = await api.get("/v1/blocks/0")
