@@ -188,6 +188,11 @@ class ChainReader:
         self._check(n)
         return self._state.keys_at(contract, prefix, limit, n, after)
 
+    def entry_at(self, contract: str, key: str, n: Height) -> Entry | None:
+        """The entry (contract, key) after block `n`, if there is one."""
+        self._check(n)
+        return self._state.entry_at(contract, key, n)
+
     def entries_at(
         self, contract: str, limit: int, n: Height, after: str | None = None
     ) -> list[Entry]:

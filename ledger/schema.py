@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias, cast
 
 from ledger import canonical, fields
+from ledger.errors import FieldError
 from ledger.execution import ExecutedTransaction
 from ledger.hashing import DIGEST_SIZE
 from ledger.receipt import CallOutcome, Event, Receipt, check_code, check_status
@@ -202,7 +203,7 @@ def decode_names(data: bytes) -> list[tuple[str, str]]:
 def _name(item: object) -> tuple[str, str]:
     contract, key = fields.array(item, "name", 2)
     if type(contract) is not str or type(key) is not str:
-        raise fields.FieldError("name", "contract and key", item)
+        raise FieldError("name", "contract and key", item)
     return contract, key
 
 

@@ -54,22 +54,22 @@ class Records:
                 yield int.from_bytes(key_hash[:2], "big"), key_hash + value_hash
 
 
-def value_at(kv: KeyValueStore, contract: str, key: str, height: Height) -> bytes | None:
-    """The value of (contract, key) after block `height`, or None."""
+def version_at(kv: KeyValueStore, contract: str, key: str, height: Height) -> Version | None:
+    """What the last write to (contract, key) at or before block `height` left, if there was one."""
     row = schema.by_name(contract, key)
     data = kv.get(row)
     if data is not None:
-        written, value = schema.decode_state(data)
-        if written <= height:
-            return value
+        version = schema.decode_state(data)
+        if version[0] <= height:
+            return version
     # Read again with its older versions from one snapshot: a rollback may move them meanwhile.
     with kv.snapshot() as snapshot:
         data = snapshot.get(row)
         if data is not None:
-            written, value = schema.decode_state(data)
-            if written <= height:
-                return value
-        return value_before(snapshot, state_key_hash(contract, key), height)
+            version = schema.decode_state(data)
+            if version[0] <= height:
+                return version
+        return superseded(snapshot, state_key_hash(contract, key), height)
 
 
 def superseded(reader: Reader, key_hash: bytes, height: Height) -> Version | None:

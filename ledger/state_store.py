@@ -35,7 +35,7 @@ from ledger.state_rows import (
     entries_at,
     root_of_values,
     superseded,
-    value_at,
+    version_at,
 )
 from ledger.state_tree import StateTree, StateTreeView
 from ledger.storage.errors import StoreCorrupt
@@ -235,7 +235,15 @@ class StateStore:
 
     def get_at(self, contract: str, key: str, height: Height) -> bytes | None:
         """The value at (contract, key) after block `height`, or None."""
-        return value_at(self._kv, contract, key, height)
+        version = version_at(self._kv, contract, key, height)
+        return None if version is None else version[1]
+
+    def entry_at(self, contract: str, key: str, height: Height) -> Entry | None:
+        """The entry (contract, key) after block `height`, if there is one."""
+        version = version_at(self._kv, contract, key, height)
+        if version is None or version[1] is None:
+            return None
+        return Entry(key, version[0], version[1])
 
     def keys_at(
         self, contract: str, prefix: str, limit: int, height: Height, after: str | None = None

@@ -1,0 +1,178 @@
+"""The tables, and the statements that both databases understand.
+
+    qiong_index     one row: form, chain id, height
+    qiong_fields    contract -> its indexed fields, canonical bytes
+    qiong_entries   (contract, key, field) -> encoded value (`node.index.values`)
+
+An entry has a row for each indexed field that has a value, and one for the block that wrote it
+last, so every question is of one kind: which keys have, for each of these fields, a row with a
+value in these intervals. `(contract, field, value, key)` is indexed: a question for equal values
+finds its keys in order already, and stops at the end of a page.
+
+Texts are bytes here, too, so that a zero byte in a key is as good as any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Final, cast
+
+from ledger import canonical
+from ledger.errors import InvalidInput
+from ledger.types import Height
+from node.index.interface import Change, Found, IndexBehind, IndexDamaged, Standing
+from node.index.values import CHANGED, Condition
+
+CHUNK: Final = 500
+"""Entries written at once: some 3,000 rows, less than a megabyte."""
+
+TABLES: Final = ("qiong_index", "qiong_fields", "qiong_entries")
+
+_BYTES: Final = {"sqlite": "BLOB", "postgresql": "BYTEA"}
+_CLUSTERED: Final = {"sqlite": " WITHOUT ROWID", "postgresql": ""}
+
+SELECT_STANDING: Final = "SELECT form, chain, height FROM qiong_index"
+SELECT_FIELDS: Final = "SELECT contract, fields FROM qiong_fields"
+INSERT_STANDING: Final = "INSERT INTO qiong_index (form, chain, height) VALUES (?1, ?2, NULL)"
+UPDATE_HEIGHT: Final = "UPDATE qiong_index SET height = ?1"
+DELETE_FIELDS: Final = "DELETE FROM qiong_fields"
+INSERT_FIELDS: Final = "INSERT INTO qiong_fields (contract, fields) VALUES (?1, ?2)"
+DELETE_CONTRACT: Final = "DELETE FROM qiong_entries WHERE contract = ?1"
+DELETE_ENTRY: Final = "DELETE FROM qiong_entries WHERE contract = ?1 AND key = ?2"
+INSERT_VALUE: Final = (
+    "INSERT INTO qiong_entries (contract, key, field, value) VALUES (?1, ?2, ?3, ?4)"
+)
+COLUMNS: Final = ("contract", "key", "field", "value")
+
+
+def create(database: str) -> list[str]:
+    """The statements that make the tables."""
+    kind, clustered = _BYTES[database], _CLUSTERED[database]
+    return [
+        f"CREATE TABLE qiong_index (form INTEGER NOT NULL, chain {kind} NOT NULL, height BIGINT)",
+        f"CREATE TABLE qiong_fields (contract {kind} PRIMARY KEY, fields {kind} NOT NULL)",
+        f"""CREATE TABLE qiong_entries (
+            contract {kind} NOT NULL, key {kind} NOT NULL, field {kind} NOT NULL,
+            value {kind} NOT NULL, PRIMARY KEY (contract, key, field)){clustered}""",
+        "CREATE INDEX qiong_values ON qiong_entries (contract, field, value, key)",
+    ]
+
+
+def drop() -> list[str]:
+    """The statements that remove the tables."""
+    return [f"DROP TABLE IF EXISTS {table}" for table in TABLES]
+
+
+def search(
+    contract: str, conditions: Sequence[Condition], after: str | None, limit: int
+) -> tuple[str, list[object]]:
+    """One statement, so that height, fields and keys are of one moment, and its arguments.
+
+    Its rows are (height, fields, key); there is one without a key where nothing was found.
+    """
+    arguments: list[object] = [contract.encode()]
+
+    def argument(value: object) -> str:
+        arguments.append(value)
+        return f"?{len(arguments)}"
+
+    # Equal values first: their rows are in the order of the keys.
+    ordered = sorted(conditions, key=lambda condition: not _is_equality(condition))
+    tables: list[str] = []
+    where: list[str] = []
+    for number, condition in enumerate(ordered or [Condition(CHANGED, ())]):
+        name = f"e{number}"
+        tables.append(f"qiong_entries {name}")
+        where.append(f"{name}.contract = ?1")
+        where.append(f"{name}.field = {argument(condition.field.encode())}")
+        if number:
+            where.append(f"{name}.key = e0.key")
+        if conditions:
+            where.append(_lies_in(name, condition, argument))
+    if after is not None:
+        where.append(f"e0.key > {argument(after.encode())}")
+    keys = (
+        f"SELECT e0.key AS key FROM {', '.join(tables)} WHERE {' AND '.join(where)} "
+        f"ORDER BY e0.key LIMIT {argument(limit)}"
+    )
+    statement = (
+        "SELECT i.height, f.fields, k.key FROM qiong_index i "
+        "LEFT JOIN qiong_fields f ON f.contract = ?1 "
+        f"LEFT JOIN ({keys}) k ON 1 = 1 ORDER BY k.key"
+    )
+    return statement, arguments
+
+
+def found(rows: Sequence[Sequence[object]], fields: tuple[str, ...]) -> Found:
+    """What the rows of `search` say. Raises `IndexBehind`, `IndexDamaged`."""
+    if not rows or rows[0][0] is None:
+        raise IndexBehind("the query index is being built")
+    height, known, _ = rows[0]
+    if known is None or decode_fields(_data(known)) != fields:
+        raise IndexBehind(f"the query index is at block {height}, before the contract was changed")
+    keys = tuple(_text(row[2]) for row in rows if row[2] is not None)
+    return Found(Height(cast(int, height)), keys)
+
+
+def standing(height: int | None, fields: Iterable[Sequence[object]]) -> Standing:
+    """What the rows of `SELECT_FIELDS` say, at `height`. Raises `IndexDamaged`."""
+    return Standing(
+        None if height is None else Height(height),
+        {_text(contract): decode_fields(_data(data)) for contract, data in fields},
+    )
+
+
+def fields_rows(fields: Mapping[str, tuple[str, ...]]) -> list[tuple[bytes, bytes]]:
+    """Rows for `INSERT_FIELDS`."""
+    return [(name.encode(), canonical.encode(list(names))) for name, names in fields.items()]
+
+
+def decode_fields(data: bytes) -> tuple[str, ...]:
+    """The fields of a contract as they are stored. Raises `IndexDamaged`."""
+    try:
+        return tuple(cast("list[str]", canonical.decode(data)))
+    except (InvalidInput, TypeError) as error:
+        raise IndexDamaged(f"a list of fields: {error}") from None
+
+
+def chunks(
+    changes: Iterable[Change],
+) -> Iterator[tuple[list[tuple[bytes, bytes]], list[tuple[bytes, bytes, bytes, bytes]]]]:
+    """Rows for `DELETE_ENTRY` and `INSERT_VALUE`, some at a time."""
+    source = iter(changes)
+    while part := list(islice(source, CHUNK)):
+        names = [(change.contract.encode(), change.key.encode()) for change in part]
+        values = [
+            (contract, key, field.encode(), value)
+            for (contract, key), change in zip(names, part, strict=True)
+            for field, value in (change.row or {}).items()
+        ]
+        yield names, values
+
+
+def _is_equality(condition: Condition) -> bool:
+    return all(low == high for low, high in condition.intervals)
+
+
+def _lies_in(name: str, condition: Condition, argument: Callable[[object], str]) -> str:
+    parts = [
+        f"{name}.value = {argument(low)}"
+        if low == high
+        else f"{name}.value BETWEEN {argument(low)} AND {argument(high)}"
+        for low, high in condition.intervals
+    ]
+    return f"({' OR '.join(parts)})" if parts else "1 = 0"
+
+
+def _data(value: object) -> bytes:
+    if not isinstance(value, bytes):
+        raise IndexDamaged(f"expected bytes, got {type(value).__name__}")
+    return value
+
+
+def _text(value: object) -> str:
+    try:
+        return _data(value).decode()
+    except UnicodeDecodeError:
+        raise IndexDamaged("a name is not UTF-8") from None
