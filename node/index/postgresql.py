@@ -211,11 +211,10 @@ class PostgresqlIndex:
         db = self._writer
         if db is None:
             raise IndexUnavailable("there is no connection")
-        transaction = db.transaction()
         try:
-            self._call(transaction.start(), STATEMENT_SECONDS_MAX)
+            self._call(db.execute("BEGIN"), STATEMENT_SECONDS_MAX)
             yield db
-            self._call(transaction.commit(), STATEMENT_SECONDS_MAX)
+            self._call(db.execute("COMMIT"), STATEMENT_SECONDS_MAX)
         except BaseException:
             # The server rolls back what a lost connection began.
             self._disconnect()

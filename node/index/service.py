@@ -22,7 +22,6 @@ from typing import Final
 from contracts.deployment_layout import Deployed
 from ledger import canonical
 from ledger.errors import QiongError
-from ledger.queries import ChainReader
 from ledger.types import Digest, Height
 from node.errors import in_words
 from node.index.follow import Follower
@@ -33,7 +32,7 @@ from node.index.interface import (
     IndexStatus,
     IndexUnavailable,
 )
-from node.index.ledger_source import LedgerSource
+from node.index.ledger_source import Ledger, LedgerSource
 from node.index.values import Condition, row_of
 
 log = logging.getLogger(__name__)
@@ -82,7 +81,7 @@ class IndexService:
     `wake` may be called from any thread, `search` in the event loop.
     """
 
-    def __init__(self, index: Index, ledger: ChainReader, chain_id: Digest) -> None:
+    def __init__(self, index: Index, ledger: Ledger, chain_id: Digest) -> None:
         self._index = index
         self._ledger = ledger
         self._source = LedgerSource(ledger)

@@ -126,7 +126,7 @@ def test_sqlite_answers_as_a_plain_look(
 
 
 @pytest.mark.system("initdb", "postgres")
-@few(8)
+@few(6)
 @given(data=st.data(), history=blocks)
 def test_postgresql_answers_as_sqlite_and_as_a_plain_look(
     data: st.DataObject, history: Any, sqlite: SqliteIndex, postgresql: PostgresqlIndex

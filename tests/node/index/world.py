@@ -120,6 +120,9 @@ class World:
     ) -> list[str]:
         return self._store.keys_at(contract, prefix, limit, n, after)
 
+    def entry_at(self, contract: str, key: str, n: Height) -> Entry | None:
+        return self._store.entry_at(contract, key, n)
+
     def entries_at(
         self, contract: str, limit: int, n: Height, after: str | None = None
     ) -> list[Entry]:
