@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from cli import output
+from cli.db_index import index_group
 from cli.settings import json_option
 from contracts.runner import WorkerRunner
 from contracts.sandbox import Sandbox
@@ -20,6 +21,9 @@ from node.rebuild import Rebuild
 @click.group("db")
 def db_group() -> None:
     """Mend the database of a node that is stopped."""
+
+
+db_group.add_command(index_group)
 
 
 @db_group.command("rebuild")

@@ -115,6 +115,11 @@ class Index(Protocol):
         """
         ...
 
+    def look(self) -> Standing | None:
+        """Where it stands, None if there is none; changes nothing, needs no `open`, and may be
+        asked while a node uses it. Raises as `open`."""
+        ...
+
     def apply(
         self,
         height: Height,
@@ -145,7 +150,7 @@ class Index(Protocol):
         ...
 
     def reset(self, *, keep: bool) -> None:
-        """Forget what is there, so that `open` begins empty; `keep` a damaged file for whoever
+        """Remove what is there, so that `open` begins empty; `keep` a damaged file for whoever
         looks for the cause. Raises as `open`."""
         ...
 

@@ -90,6 +90,9 @@ class PostgresqlIndex:
         self._writer = self._call(self._connect(STATEMENT_SECONDS_MAX), CONNECT_SECONDS_MAX)
         return self._call(self._stand(self._writer, chain_id), STATEMENT_SECONDS_MAX)
 
+    def look(self) -> Standing | None:
+        return self._call(self._look(), CONNECT_SECONDS_MAX + SEARCH_SECONDS_MAX)
+
     def apply(
         self,
         height: Height,
@@ -136,6 +139,16 @@ class PostgresqlIndex:
             timeout=CONNECT_SECONDS_MAX,
             server_settings={"statement_timeout": milliseconds, "application_name": "qiong"},
         )
+
+    async def _look(self) -> Standing | None:
+        db = await self._connect(SEARCH_SECONDS_MAX)
+        try:
+            if not await _has_tables(db):
+                return None
+            row = await db.fetchrow(sql.SELECT_STANDING)
+            return sql.standing(row["height"], await db.fetch(sql.SELECT_FIELDS))
+        finally:
+            await db.close()
 
     async def _stand(self, db: asyncpg.Connection[Any], chain_id: Digest) -> Standing:
         """Where the index stands; it begins empty if it is none of this form and chain."""

@@ -78,6 +78,13 @@ class SqliteIndex:
             with _transaction(self._writer) as db:
                 return _stand(db, chain_id)
 
+    def look(self) -> Standing | None:
+        if not self._path.exists():
+            return None
+        with _typed(), contextlib.closing(_connect(self._path, "ro")) as db:
+            row = db.execute(sql.SELECT_STANDING).fetchone()
+            return sql.standing(row[2], db.execute(sql.SELECT_FIELDS).fetchall())
+
     def apply(
         self,
         height: Height,
@@ -115,7 +122,7 @@ class SqliteIndex:
         with _typed():
             if keep and self._path.exists():
                 self._path.replace(self._folder / DAMAGED)
-            for name in FILES:
+            for name in FILES if keep else (*FILES, DAMAGED):
                 (self._folder / name).unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -148,24 +155,6 @@ class SqliteIndex:
         for db in (*idle, *([] if writer is None else [writer])):
             with contextlib.suppress(sqlite3.Error):
                 db.close()
-
-
-def standing(folder: Path) -> Standing | None:
-    """Where the index of `folder` stands, None if there is none; changes nothing.
-
-    Raises `IndexDamaged`, `IndexUnavailable`.
-    """
-    if not (folder / FILE).exists():
-        return None
-    with _typed(), contextlib.closing(_connect(folder / FILE, "ro")) as db:
-        row = db.execute(sql.SELECT_STANDING).fetchone()
-        return sql.standing(row[2], db.execute(sql.SELECT_FIELDS).fetchall())
-
-
-def delete(folder: Path) -> None:
-    """Remove the index of `folder`, and a damaged one put aside. Raises OSError."""
-    for name in (*FILES, DAMAGED):
-        (folder / name).unlink(missing_ok=True)
 
 
 def _connect(path: Path, mode: str = "rwc") -> sqlite3.Connection:

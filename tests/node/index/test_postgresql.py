@@ -41,8 +41,12 @@ def test_a_second_node_is_kept_out_of_a_schema(server: Any, world: World) -> Non
                 second.reset(keep=False)
         with closing(PostgresqlIndex(server.connection())) as third:
             assert third.open(CHAIN) == Standing(None, {})
+            assert third.look() == Standing(None, {})
         assert found(first) == ("k7",)
+        with closing(PostgresqlIndex(server.connection())) as nothing:
+            assert nothing.look() is None
     with closing(PostgresqlIndex(connection)) as again:
+        assert again.look() == Standing(world.certified_height, {"c": ("a",)})
         assert again.open(CHAIN) == Standing(world.certified_height, {"c": ("a",)})
 
 

@@ -8,7 +8,7 @@ import pytest
 from ledger.hashing import sha256
 from node.index import sqlite as sqlite_module
 from node.index.interface import IndexDamaged, IndexUnavailable, SearchTooSlow, Standing
-from node.index.sqlite import DAMAGED, FILE, SqliteIndex, delete, standing
+from node.index.sqlite import DAMAGED, FILE, SqliteIndex
 from tests.node.index.test_same_answers import catch_up, follow
 from tests.node.index.world import CHAIN, Question, World
 
@@ -71,7 +71,7 @@ def test_another_chain_or_form_begins_empty(
 ) -> None:
     catch_up(follow(sqlite, world))
     assert sqlite.open(CHAIN) == Standing(world.certified_height, {"c": ("a",)})
-    assert standing(file.parent) == sqlite.open(CHAIN)
+    assert SqliteIndex(file.parent).look() == sqlite.open(CHAIN)
     assert sqlite.open(sha256(b"another")) == Standing(None, {})
     catch_up(follow(sqlite, world))
     monkeypatch.setattr(sqlite_module, "FORM", 99)
@@ -105,7 +105,8 @@ def test_searches_and_a_reset_may_meet(sqlite: SqliteIndex, world: World, file: 
         sqlite.reset(keep=False)
     catch_up(follow(sqlite, world))
     assert found(sqlite) == ("k007",)
-    sqlite.close()
-    delete(file.parent)
+    sqlite.reset(keep=True)
+    assert [path.name for path in file.parent.iterdir()] == [DAMAGED]
+    sqlite.reset(keep=False)
     assert list(file.parent.iterdir()) == []
-    assert standing(file.parent) is None
+    assert sqlite.look() is None
