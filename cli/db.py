@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from cli import output
-from cli.db_index import index_group
+from cli.db_index import drop_index, index_group
 from cli.settings import json_option
 from contracts.runner import WorkerRunner
 from contracts.sandbox import Sandbox
@@ -38,7 +38,8 @@ def rebuild(home: Path, insecure_contracts: bool, as_json: bool) -> int:
     """Make the database anew by executing all blocks, and check it against their certificates.
 
     The node must be stopped. The old database is kept in `ledger.old`; if the result does not hold,
-    nothing is changed. Safe to break off and to start again.
+    nothing is changed. Safe to break off and to start again. The query index goes with the old
+    database.
     """
     place = Home(home.resolve())
     config = load_config(place.config)
@@ -56,6 +57,7 @@ def rebuild(home: Path, insecure_contracts: bool, as_json: bool) -> int:
                 for _ in work.run(runner):
                     bar.advance()
             kept = work.replace()
+        drop_index(place, config)
     seconds = time.monotonic() - began
     document = {
         "blocks": total,

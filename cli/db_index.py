@@ -16,7 +16,7 @@ from node.errors import Refused
 from node.home import Home, load_genesis
 from node.index.choose import make_index
 from node.index.follow import Follower
-from node.index.interface import Index
+from node.index.interface import Index, IndexUnavailable
 from node.index.ledger_source import PAGE, LedgerSource
 
 home_option = click.option(
@@ -94,6 +94,19 @@ def rebuild(home: Path, as_json: bool) -> int:
     document = {"database": database, "height": height}
     output.data(document, as_json, [f"the {database} index is at block {height}"])
     return 0
+
+
+def drop_index(place: Home, config: NodeConfig) -> None:
+    """Remove the index, because the database that it follows from was not right; if it cannot be
+    reached, say what is left to do."""
+    if not config.index_enabled:
+        return
+    try:
+        with contextlib.closing(make_index(config, place)) as index:
+            index.reset(keep=False)
+    except (IndexUnavailable, Refused) as error:
+        output.message(f"the query index is still there: {error}")
+        output.message(f"hint: qiong db index drop --home {place.root}")
 
 
 def _open(home: Path) -> tuple[Home, NodeConfig]:
