@@ -106,7 +106,7 @@ class BenchEngine:
         self.suspects: tuple[Suspect, ...] = ()
         self.evidence: list[Case] = []
         self.keeps_index = True
-        self.folder = tempfile.TemporaryDirectory()
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._index: IndexService | None = None
 
     @property
@@ -115,7 +115,8 @@ class BenchEngine:
         if not self.keeps_index:
             return None
         if self._index is None:
-            database = SqliteIndex(Path(self.folder.name))
+            self._folder = tempfile.TemporaryDirectory()
+            database = SqliteIndex(Path(self._folder.name))
             self._index = IndexService(database, self.store, self.genesis.chain_id)
             self._index.start()
         self._index.wake()
@@ -125,9 +126,9 @@ class BenchEngine:
 
     def close(self) -> None:
         self.views.close()
-        if self._index is not None:
+        if self._index is not None and self._folder is not None:
             self._index.stop()
-        self.folder.cleanup()
+            self._folder.cleanup()
 
     def ready(self) -> Readiness:
         return self.readiness
