@@ -111,13 +111,13 @@ def check(data: st.DataObject, history: Any, indexes: list[Index]) -> None:
         assert [answers(index, world, *each) for each in asked] == expected
 
 
-def few(examples: int) -> settings:
+def examples(number: int) -> settings:
     """The indexes are emptied for each example, so one of a kind serves them all."""
     check = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-    return settings(suppress_health_check=check, max_examples=examples)
+    return settings(suppress_health_check=check, max_examples=number)
 
 
-@few(15)
+@examples(8)
 @given(data=st.data(), history=blocks)
 def test_sqlite_answers_as_a_plain_look(
     data: st.DataObject, history: Any, sqlite: SqliteIndex
@@ -126,9 +126,20 @@ def test_sqlite_answers_as_a_plain_look(
 
 
 @pytest.mark.system("initdb", "postgres")
-@few(6)
+@examples(4)
 @given(data=st.data(), history=blocks)
 def test_postgresql_answers_as_sqlite_and_as_a_plain_look(
+    data: st.DataObject, history: Any, sqlite: SqliteIndex, postgresql: PostgresqlIndex
+) -> None:
+    check(data, history, [sqlite, postgresql])
+
+
+@pytest.mark.slow
+@pytest.mark.system("initdb", "postgres")
+@pytest.mark.timeout(1_800)
+@examples(500)
+@given(data=st.data(), history=blocks)
+def test_all_answer_alike_over_many_histories(
     data: st.DataObject, history: Any, sqlite: SqliteIndex, postgresql: PostgresqlIndex
 ) -> None:
     check(data, history, [sqlite, postgresql])
