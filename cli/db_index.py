@@ -122,12 +122,12 @@ def _index(place: Home, config: NodeConfig) -> Index:
 
 def _follow(index: Index, store: LedgerStore, chain_id: Digest) -> Height | None:
     with output.progress("entries read", None) as bar:
-        follower = Follower(
-            index,
-            LedgerSource(store),
-            chain_id,
-            sleep=lambda seconds: bar.advance(PAGE),
-        )
+
+        def page(seconds: float) -> bool:
+            bar.advance(PAGE)
+            return False
+
+        follower = Follower(index, LedgerSource(store), chain_id, page)
         follower.open()
         while follower.step():
             pass

@@ -216,6 +216,7 @@ class NodeService:
         await self._transport.start(*self._options.listen)
         self._driver.start(recovered, certified)
         if self.index is not None:
+            self.index.busy = lambda: len(self._mempool) > 0
             self.index.start()
         log.info(
             "recovered at height %d (certified %d), view %d, from %d records of votes",

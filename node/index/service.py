@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
@@ -24,7 +24,7 @@ from ledger import canonical
 from ledger.errors import QiongError
 from ledger.types import Digest, Height
 from node.errors import in_words
-from node.index.follow import Follower
+from node.index.follow import Follower, Interrupted
 from node.index.interface import (
     Index,
     IndexBehind,
@@ -45,6 +45,9 @@ WAITING_MAX: Final = 64
 
 RETRY_SECONDS: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Waits between attempts to reach a database, the last one again and again."""
+
+STOP_SECONDS_MAX: Final = 10.0
+"""Longest that the end of a node waits for a step."""
 
 LOG_EVERY: Final = 1_000
 """Blocks between two lines of the log while an index catches up."""
@@ -78,17 +81,21 @@ class Answer:
 class IndexService:
     """`index`, kept in step with `ledger`. `start`, use, `stop`.
 
-    `wake` may be called from any thread, `search` in the event loop.
+    `wake` may be called from any thread, `search` in the event loop. `busy` is asked, from the
+    follower's thread, whether transactions wait.
     """
 
     def __init__(self, index: Index, ledger: Ledger, chain_id: Digest) -> None:
+        self.busy: Callable[[], bool] = lambda: False
         self._index = index
         self._ledger = ledger
         self._source = LedgerSource(ledger)
         self._ended = threading.Event()
         self._wake = threading.Event()
-        self._follower = Follower(index, self._source, chain_id, sleep=self._ended.wait)
-        self._thread = threading.Thread(target=self._follow, name="index")
+        self._follower = Follower(
+            index, self._source, chain_id, self._ended.wait, lambda: self.busy()
+        )
+        self._thread = threading.Thread(target=self._follow, name="index", daemon=True)
         self._searchers = ThreadPoolExecutor(SEARCHERS, thread_name_prefix="index-search")
         self._waiting = 0
         self._height: Height | None = None
@@ -100,11 +107,14 @@ class IndexService:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the step in hand and close the database; waits for both."""
+        """End or give up the step in hand and close the database.
+
+        Waits for both, but not long for a server that hangs: what it does not commit never was.
+        """
         self._ended.set()
         self._wake.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(STOP_SECONDS_MAX)
         self._searchers.shutdown(wait=True, cancel_futures=True)
         self._index.close()
 
@@ -200,6 +210,8 @@ class IndexService:
                 failures = 0
                 self._wake.wait()
                 self._wake.clear()
+            except Interrupted:
+                return
             except IndexDamaged as error:
                 opened = False
                 self._damaged = error.reason

@@ -9,10 +9,11 @@ import pytest
 from ledger.types import Height
 from node.index import follow
 from node.index.interface import Change, IndexBehind
+from node.index.ledger_source import LedgerSource
 from node.index.sqlite import SqliteIndex
 from tests.node.index.test_same_answers import catch_up
 from tests.node.index.test_same_answers import follow as opened
-from tests.node.index.world import Question, World
+from tests.node.index.world import CHAIN, Question, World
 
 ALL = Question()
 
@@ -135,3 +136,29 @@ def test_contracts_are_listed_past_their_histories(sqlite: SqliteIndex) -> None:
     for name in names:
         found = sqlite.search(name, ("f",), Question({"f": name}).conditions, None, 2)
         assert found.keys == ("k",)
+
+
+def test_it_rests_after_work_longer_while_the_node_is_busy_and_ends_when_told(
+    sqlite: SqliteIndex, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter(range(1_000))
+    monkeypatch.setattr(follow.time, "monotonic", lambda: next(now))
+    rests: list[float] = []
+    busy = False
+
+    def rest(seconds: float) -> bool:
+        rests.append(seconds)
+        return len(rests) == 4
+
+    follower = follow.Follower(sqlite, LedgerSource(world), CHAIN, rest, lambda: busy)
+    follower.open()
+    follower.step()
+    busy = True
+    world.block({("c", "k0"): {"a": "1"}})
+    follower.step()
+    assert rests == [1, 1, 9]
+    world.block({}, {"c": ("b",)})
+    with pytest.raises(follow.Interrupted):
+        follower.step()
+    follower.open()
+    assert follower.height == 3

@@ -57,7 +57,7 @@ def questions(draw: st.DrawFn, fields: tuple[str, ...]) -> Question:
 
 
 def follow(index: Index, world: World) -> Follower:
-    follower = Follower(index, LedgerSource(world), CHAIN, sleep=lambda seconds: None)
+    follower = Follower(index, LedgerSource(world), CHAIN, lambda seconds: False)
     follower.open()
     return follower
 
