@@ -102,7 +102,7 @@ class PostgresqlIndex:
     ) -> None:
         with self._transaction() as db:
             gone = [(name.encode(),) for name in cleared]
-            self._call(db.executemany(_own(sql.DELETE_CONTRACT), gone), STATEMENT_SECONDS_MAX)
+            self._call(db.executemany(sql.DELETE_CONTRACT, gone), STATEMENT_SECONDS_MAX)
             for names, values in sql.chunks(changes):
                 self._call(self._write(db, names, values), STATEMENT_SECONDS_MAX)
             self._call(self._note(db, height, fields), STATEMENT_SECONDS_MAX)
@@ -116,7 +116,7 @@ class PostgresqlIndex:
         limit: int,
     ) -> Found:
         statement, arguments = sql.search(contract, conditions, after, limit)
-        rows = self._call(self._select(_own(statement), arguments), 2 * SEARCH_SECONDS_MAX)
+        rows = self._call(self._select(statement, arguments), 2 * SEARCH_SECONDS_MAX)
         return sql.found(rows, fields)
 
     def reset(self, *, keep: bool) -> None:
@@ -161,7 +161,7 @@ class PostgresqlIndex:
                 return sql.standing(row["height"], await db.fetch(sql.SELECT_FIELDS))
             for statement in (*sql.drop(), *sql.create("postgresql")):
                 await db.execute(statement)
-            await db.execute(_own(sql.INSERT_STANDING), FORM, chain_id)
+            await db.execute(sql.INSERT_STANDING, FORM, chain_id)
         return Standing(None, {})
 
     async def _write(
@@ -170,15 +170,15 @@ class PostgresqlIndex:
         names: Sequence[tuple[bytes, bytes]],
         values: Sequence[tuple[bytes, bytes, bytes, bytes]],
     ) -> None:
-        await db.executemany(_own(sql.DELETE_ENTRY), names)
+        await db.executemany(sql.DELETE_ENTRY, names)
         await db.copy_records_to_table("qiong_entries", records=values, columns=sql.COLUMNS)
 
     async def _note(
         self, db: asyncpg.Connection[Any], height: Height, fields: Mapping[str, tuple[str, ...]]
     ) -> None:
         await db.execute(sql.DELETE_FIELDS)
-        await db.executemany(_own(sql.INSERT_FIELDS), sql.fields_rows(fields))
-        await db.execute(_own(sql.UPDATE_HEIGHT), height)
+        await db.executemany(sql.INSERT_FIELDS, sql.fields_rows(fields))
+        await db.execute(sql.UPDATE_HEIGHT, height)
 
     async def _select(self, statement: str, arguments: Sequence[object]) -> list[Any]:
         db = self._idle.pop() if self._idle else await self._connect(SEARCH_SECONDS_MAX)
@@ -268,8 +268,3 @@ async def _take(db: asyncpg.Connection[Any]) -> None:
 async def _has_tables(db: asyncpg.Connection[Any]) -> bool:
     find = "SELECT to_regclass(quote_ident(current_schema()) || '.qiong_index') IS NOT NULL"
     return bool(await db.fetchval(find))
-
-
-def _own(statement: str) -> str:
-    """`statement` with PostgreSQL's own places for arguments."""
-    return statement.replace("?", "$")

@@ -9,7 +9,8 @@ last, so every question is of one kind: which keys have, for each of these field
 value in these intervals. `(contract, field, value, key)` is indexed: a question for equal values
 finds its keys in order already, and stops at the end of a page.
 
-Texts are bytes here, too, so that a zero byte in a key is as good as any other.
+Texts are bytes here, too, so that a zero byte in a key is as good as any other. Arguments are
+written `$1`, `$2`, ... in the order in which they stand.
 """
 
 from __future__ import annotations
@@ -34,14 +35,14 @@ _CLUSTERED: Final = {"sqlite": " WITHOUT ROWID", "postgresql": ""}
 
 SELECT_STANDING: Final = "SELECT form, chain, height FROM qiong_index"
 SELECT_FIELDS: Final = "SELECT contract, fields FROM qiong_fields"
-INSERT_STANDING: Final = "INSERT INTO qiong_index (form, chain, height) VALUES (?1, ?2, NULL)"
-UPDATE_HEIGHT: Final = "UPDATE qiong_index SET height = ?1"
+INSERT_STANDING: Final = "INSERT INTO qiong_index (form, chain, height) VALUES ($1, $2, NULL)"
+UPDATE_HEIGHT: Final = "UPDATE qiong_index SET height = $1"
 DELETE_FIELDS: Final = "DELETE FROM qiong_fields"
-INSERT_FIELDS: Final = "INSERT INTO qiong_fields (contract, fields) VALUES (?1, ?2)"
-DELETE_CONTRACT: Final = "DELETE FROM qiong_entries WHERE contract = ?1"
-DELETE_ENTRY: Final = "DELETE FROM qiong_entries WHERE contract = ?1 AND key = ?2"
+INSERT_FIELDS: Final = "INSERT INTO qiong_fields (contract, fields) VALUES ($1, $2)"
+DELETE_CONTRACT: Final = "DELETE FROM qiong_entries WHERE contract = $1"
+DELETE_ENTRY: Final = "DELETE FROM qiong_entries WHERE contract = $1 AND key = $2"
 INSERT_VALUE: Final = (
-    "INSERT INTO qiong_entries (contract, key, field, value) VALUES (?1, ?2, ?3, ?4)"
+    "INSERT INTO qiong_entries (contract, key, field, value) VALUES ($1, $2, $3, $4)"
 )
 COLUMNS: Final = ("contract", "key", "field", "value")
 
@@ -71,20 +72,22 @@ def search(
 
     Its rows are (height, fields, key); there is one without a key where nothing was found.
     """
-    arguments: list[object] = [contract.encode()]
+    arguments: list[object] = []
 
     def argument(value: object) -> str:
         arguments.append(value)
-        return f"?{len(arguments)}"
+        return f"${len(arguments)}"
 
+    fields_of = argument(contract.encode())
     # Equal values first: their rows are in the order of the keys.
     ordered = sorted(conditions, key=lambda condition: not _is_equality(condition))
     tables: list[str] = []
     where: list[str] = []
+    # Where nothing is asked for, the field that every entry has.
     for number, condition in enumerate(ordered or [Condition(CHANGED, ())]):
         name = f"e{number}"
         tables.append(f"qiong_entries {name}")
-        where.append(f"{name}.contract = ?1")
+        where.append(f"{name}.contract = {argument(contract.encode())}")
         where.append(f"{name}.field = {argument(condition.field.encode())}")
         if number:
             where.append(f"{name}.key = e0.key")
@@ -98,7 +101,7 @@ def search(
     )
     statement = (
         "SELECT i.height, f.fields, k.key FROM qiong_index i "
-        "LEFT JOIN qiong_fields f ON f.contract = ?1 "
+        f"LEFT JOIN qiong_fields f ON f.contract = {fields_of} "
         f"LEFT JOIN ({keys}) k ON 1 = 1 ORDER BY k.key"
     )
     return statement, arguments

@@ -11,6 +11,7 @@ changed while the structure held; the service sees those that it answers with.
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -43,9 +44,9 @@ BUSY_SECONDS: Final = 5.0
 CACHE_KIB: Final = 16_384
 """Pages that the writer keeps: enough for the inner pages of a million entries."""
 
-CHECKPOINT_PAGES: Final = 16_384
-"""Pages (64 MiB) in the write-ahead log before they go to their places. Entries are spread over the
-file, so a page changes in many blocks: with the usual 1,000 each block costs a third more."""
+CHECKPOINT_PAGES: Final = 2_048
+"""Pages (8 MiB) in the write-ahead log before they go to their places. Entries are spread over the
+file, so a page changes in many blocks, and each block costs less the longer that waits."""
 
 STEPS_BETWEEN_LOOKS: Final = 10_000
 """Steps of SQLite's machine between two looks at the clock, about a millisecond."""
@@ -99,13 +100,13 @@ class SqliteIndex:
     ) -> None:
         assert self._writer is not None, "open first"
         with _typed(), _transaction(self._writer) as db:
-            db.executemany(sql.DELETE_CONTRACT, [(name.encode(),) for name in cleared])
+            db.executemany(_own(sql.DELETE_CONTRACT), [(name.encode(),) for name in cleared])
             for names, values in sql.chunks(changes):
-                db.executemany(sql.DELETE_ENTRY, names)
-                db.executemany(sql.INSERT_VALUE, values)
+                db.executemany(_own(sql.DELETE_ENTRY), names)
+                db.executemany(_own(sql.INSERT_VALUE), values)
             db.execute(sql.DELETE_FIELDS)
-            db.executemany(sql.INSERT_FIELDS, sql.fields_rows(fields))
-            db.execute(sql.UPDATE_HEIGHT, (height,))
+            db.executemany(_own(sql.INSERT_FIELDS), sql.fields_rows(fields))
+            db.execute(_own(sql.UPDATE_HEIGHT), (height,))
 
     def search(
         self,
@@ -119,7 +120,7 @@ class SqliteIndex:
         with _typed(), self._reader() as db:
             deadline = time.monotonic() + SEARCH_SECONDS_MAX
             db.set_progress_handler(lambda: time.monotonic() > deadline, STEPS_BETWEEN_LOOKS)
-            rows = db.execute(statement, arguments).fetchall()
+            rows = db.execute(_own(statement), arguments).fetchall()
         return sql.found(rows, fields)
 
     def reset(self, *, keep: bool) -> None:
@@ -162,6 +163,11 @@ class SqliteIndex:
                 db.close()
 
 
+def _own(statement: str) -> str:
+    """`statement` with SQLite's places for arguments."""
+    return re.sub(r"\$[0-9]+", "?", statement)
+
+
 def _connect(path: Path, mode: str = "rwc") -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?mode={mode}"
     # One thread at a time uses a connection, though not always the same one.
@@ -178,7 +184,7 @@ def _stand(db: sqlite3.Connection, chain_id: Digest) -> Standing:
         return sql.standing(row[2], db.execute(sql.SELECT_FIELDS).fetchall())
     for statement in (*sql.drop(), *sql.create("sqlite")):
         db.execute(statement)
-    db.execute(sql.INSERT_STANDING, (FORM, chain_id))
+    db.execute(_own(sql.INSERT_STANDING), (FORM, chain_id))
     return Standing(None, {})
 
 
