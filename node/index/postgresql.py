@@ -45,6 +45,10 @@ CLOSE_SECONDS_MAX: Final = 2.0
 STATEMENT_SECONDS_MAX: Final = 600.0
 """Longest statement of the writer: forgetting all entries of a contract with millions."""
 
+ANALYSED_MIN: Final = 5_000
+"""Entries of a step after which the planner's statistics are renewed at once. What comes by and by
+the server's own vacuum sees."""
+
 SEARCHERS: Final = 2
 """Connections for searches, one for each thread that searches."""
 
@@ -103,9 +107,13 @@ class PostgresqlIndex:
         with self._transaction() as db:
             gone = [(name.encode(),) for name in cleared]
             self._call(db.executemany(sql.DELETE_CONTRACT, gone), STATEMENT_SECONDS_MAX)
+            written = 0
             for names, values in sql.chunks(changes):
+                written += len(names)
                 self._call(self._write(db, names, values), STATEMENT_SECONDS_MAX)
             self._call(self._note(db, height, fields), STATEMENT_SECONDS_MAX)
+        if written > ANALYSED_MIN:
+            self._call(db.execute("ANALYZE qiong_entries"), STATEMENT_SECONDS_MAX)
 
     def search(
         self,
@@ -115,8 +123,8 @@ class PostgresqlIndex:
         after: str | None,
         limit: int,
     ) -> Found:
-        statement, arguments = sql.search(contract, conditions, after, limit)
-        rows = self._call(self._select(statement, arguments), 2 * SEARCH_SECONDS_MAX)
+        question = sql.Question(contract, conditions, after, limit)
+        rows = self._call(self._select(question), 2 * SEARCH_SECONDS_MAX)
         return sql.found(rows, fields)
 
     def reset(self, *, keep: bool) -> None:
@@ -180,9 +188,13 @@ class PostgresqlIndex:
         await db.executemany(sql.INSERT_FIELDS, sql.fields_rows(fields))
         await db.execute(sql.UPDATE_HEIGHT, height)
 
-    async def _select(self, statement: str, arguments: Sequence[object]) -> list[Any]:
+    async def _select(self, question: sql.Question) -> list[Any]:
         db = self._idle.pop() if self._idle else await self._connect(SEARCH_SECONDS_MAX)
         try:
+            if question.worth_counting:
+                statement, arguments = sql.counts(question)
+                question = question.counted(list(await db.fetchrow(statement, *arguments)))
+            statement, arguments = sql.search(question)
             rows = await db.fetch(statement, *arguments)
         except BaseException:
             db.terminate()

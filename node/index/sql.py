@@ -15,7 +15,8 @@ written `$1`, `$2`, ... in the order in which they stand.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final, cast
 
@@ -27,6 +28,16 @@ from node.index.values import CHANGED, Condition
 
 CHUNK: Final = 500
 """Entries written at once: some 3,000 rows, less than a megabyte."""
+
+COUNTED_MAX: Final = 10_000
+"""Entries counted to find the condition that fewest meet: some milliseconds. As many are sorted for
+a page at no great cost."""
+
+FENCE: Final = f"LIMIT {2**63 - 1} OFFSET 0"
+"""All rows of a part of a statement, which no planner then mixes with the rest. Theirs guess how
+many rows lie in an interval, and where the guess is wrong a search takes seconds; we counted."""
+
+ANY_VALUE: Final = (b"", b"\xff")
 
 TABLES: Final = ("qiong_index", "qiong_fields", "qiong_entries")
 
@@ -65,46 +76,78 @@ def drop() -> list[str]:
     return [f"DROP TABLE IF EXISTS {table}" for table in TABLES]
 
 
-def search(
-    contract: str, conditions: Sequence[Condition], after: str | None, limit: int
-) -> tuple[str, list[object]]:
+class _Arguments:
+    """The arguments of a statement, in the order in which they are written into it."""
+
+    def __init__(self) -> None:
+        self.values: list[object] = []
+
+    def __call__(self, value: object) -> str:
+        self.values.append(value.encode() if isinstance(value, str) else value)
+        return f"${len(self.values)}"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is searched for. `few`: so few entries meet the first condition that they are collected
+    and sorted; else entries are walked in the order of their keys until a page is full."""
+
+    contract: str
+    conditions: Sequence[Condition]
+    after: str | None
+    limit: int
+    few: bool = False
+
+    @property
+    def worth_counting(self) -> bool:
+        """Whether there is a choice: those that equal one value are in order by themselves."""
+        if len(self.conditions) != 1:
+            return bool(self.conditions)
+        intervals = self.conditions[0].intervals
+        return len(intervals) != 1 or intervals[0][0] != intervals[0][1]
+
+    def counted(self, counts: Sequence[int]) -> Question:
+        """The same, planned: the condition that fewest entries meet comes first."""
+        pairs = sorted(zip(counts, self.conditions, strict=True), key=lambda pair: pair[0])
+        few = pairs[0][0] < COUNTED_MAX
+        return replace(self, conditions=[condition for _, condition in pairs], few=few)
+
+
+def counts(question: Question) -> tuple[str, list[object]]:
+    """A statement whose one row says how many entries meet each condition, up to COUNTED_MAX."""
+    argument = _Arguments()
+    columns = [
+        "(SELECT count(*) FROM (SELECT 1 FROM qiong_entries e WHERE "
+        f"{_meets(question.contract, condition, argument)} LIMIT {COUNTED_MAX}) counted)"
+        for condition in question.conditions
+    ]
+    return f"SELECT {', '.join(columns)}", argument.values
+
+
+def search(question: Question) -> tuple[str, list[object]]:
     """One statement, so that height, fields and keys are of one moment, and its arguments.
 
     Its rows are (height, fields, key); there is one without a key where nothing was found.
     """
-    arguments: list[object] = []
-
-    def argument(value: object) -> str:
-        arguments.append(value)
-        return f"${len(arguments)}"
-
-    fields_of = argument(contract.encode())
-    # Equal values first: their rows are in the order of the keys.
-    ordered = sorted(conditions, key=lambda condition: not _is_equality(condition))
-    tables: list[str] = []
-    where: list[str] = []
+    contract, conditions = question.contract, question.conditions
+    argument = _Arguments()
+    fields_of = argument(contract)
     # Where nothing is asked for, the field that every entry has.
-    for number, condition in enumerate(ordered or [Condition(CHANGED, ())]):
-        name = f"e{number}"
-        tables.append(f"qiong_entries {name}")
-        where.append(f"{name}.contract = {argument(contract.encode())}")
-        where.append(f"{name}.field = {argument(condition.field.encode())}")
-        if number:
-            where.append(f"{name}.key = e0.key")
-        if conditions:
-            where.append(_lies_in(name, condition, argument))
-    if after is not None:
-        where.append(f"e0.key > {argument(after.encode())}")
-    keys = (
-        f"SELECT e0.key AS key FROM {', '.join(tables)} WHERE {' AND '.join(where)} "
-        f"ORDER BY e0.key LIMIT {argument(limit)}"
-    )
+    first = conditions[0] if conditions else Condition(CHANGED, (ANY_VALUE,))
+    entries = f"qiong_entries e WHERE {_meets(contract, first, argument)}"
+    if question.few:
+        entries = f"(SELECT e.key FROM {entries} {FENCE}) e WHERE 1 = 1"
+    where = [entries]
+    if question.after is not None:
+        where.append(f"e.key > {argument(question.after)}")
+    where += [_also_meets(contract, condition, argument) for condition in conditions[1:]]
     statement = (
         "SELECT i.height, f.fields, k.key FROM qiong_index i "
         f"LEFT JOIN qiong_fields f ON f.contract = {fields_of} "
-        f"LEFT JOIN ({keys}) k ON 1 = 1 ORDER BY k.key"
+        f"LEFT JOIN (SELECT e.key AS key FROM {' AND '.join(where)} "
+        f"ORDER BY e.key LIMIT {argument(question.limit)}) k ON 1 = 1 ORDER BY k.key"
     )
-    return statement, arguments
+    return statement, argument.values
 
 
 def found(rows: Sequence[Sequence[object]], fields: tuple[str, ...]) -> Found:
@@ -154,11 +197,22 @@ def chunks(
         yield names, values
 
 
-def _is_equality(condition: Condition) -> bool:
-    return all(low == high for low, high in condition.intervals)
+def _meets(contract: str, condition: Condition, argument: _Arguments) -> str:
+    """That the row `e` of qiong_entries is of the condition's field and in its intervals."""
+    row = f"e.contract = {argument(contract)} AND e.field = {argument(condition.field)}"
+    return f"{row} AND {_lies_in('e', condition, argument)}"
 
 
-def _lies_in(name: str, condition: Condition, argument: Callable[[object], str]) -> str:
+def _also_meets(contract: str, condition: Condition, argument: _Arguments) -> str:
+    """That the entry of the row `e` meets a further condition; looked up by its key."""
+    row = (
+        f"SELECT value FROM qiong_entries WHERE contract = {argument(contract)} "
+        f"AND key = e.key AND field = {argument(condition.field)} {FENCE}"
+    )
+    return f"EXISTS (SELECT 1 FROM ({row}) o WHERE {_lies_in('o', condition, argument)})"
+
+
+def _lies_in(name: str, condition: Condition, argument: _Arguments) -> str:
     parts = [
         f"{name}.value = {argument(low)}"
         if low == high

@@ -116,10 +116,14 @@ class SqliteIndex:
         after: str | None,
         limit: int,
     ) -> Found:
-        statement, arguments = sql.search(contract, conditions, after, limit)
         with _typed(), self._reader() as db:
             deadline = time.monotonic() + SEARCH_SECONDS_MAX
             db.set_progress_handler(lambda: time.monotonic() > deadline, STEPS_BETWEEN_LOOKS)
+            question = sql.Question(contract, conditions, after, limit)
+            if question.worth_counting:
+                statement, arguments = sql.counts(question)
+                question = question.counted(db.execute(_own(statement), arguments).fetchone())
+            statement, arguments = sql.search(question)
             rows = db.execute(_own(statement), arguments).fetchall()
         return sql.found(rows, fields)
 

@@ -108,7 +108,7 @@ def test_a_search_that_takes_too_long_is_given_up(
     catch_up(follow(postgresql, world))
     monkeypatch.setattr(module, "SEARCH_SECONDS_MAX", 0.001)
     monkeypatch.setattr(
-        module.sql, "search", lambda *asked: ("SELECT 1, NULL, NULL FROM pg_sleep(1)", [])
+        module.sql, "search", lambda question: ("SELECT 1, NULL, NULL FROM pg_sleep(1)", [])
     )
     with pytest.raises(SearchTooSlow):
         found(postgresql)
