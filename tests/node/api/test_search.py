@@ -11,6 +11,7 @@ from node.api.pages import parse_time
 from node.index.interface import IndexStatus, IndexUnavailable
 from node.index.sqlite import SqliteIndex
 from node.metrics import Metrics
+from tests.node.api.test_contracts import OWNER, change, send
 
 WHERE = "/v1/search/licence"
 
@@ -130,6 +131,33 @@ async def test_what_cannot_be_asked_is_refused(api: Any, question: str, words: s
     status, problem, _ = await api.get(f"{WHERE}?{question}")
     assert (status, problem["code"]) == (400, "bad_parameter")
     assert words in problem["detail"]
+
+
+SOURCE = """
+INDEX = ("valid", "valid_from", "changed_height", "limit")
+
+
+@call
+def put_down(key: str, valid: int, valid_from: str) -> None:
+    put(key, {"valid": valid, "valid_from": valid_from, "changed_height": 77, "limit": 5})
+"""
+
+
+async def test_a_declared_field_comes_before_a_range(api: Any) -> None:
+    assert await change(api, OWNER, "deploy", "things", SOURCE) == (200, "")
+    for key, valid, start in (("a", 5, "2026"), ("b", 12, "2027"), ("c", -3, "9")):
+        await send(api, OWNER, "things", "put_down", key, valid, start)
+
+    async def found(question: str) -> str:
+        _, page, _ = await api.get(f"/v1/search/things?{question}")
+        return "".join(item["key"] for item in page["items"])
+
+    assert await found("valid_from=9") == "c"
+    assert await found("valid_to=5") == "ac"
+    assert await found("valid_from_from=2026&valid_from_to=2027") == "ab"
+    assert await found("valid_to=5&valid_from=2026") == "a"
+    assert await found("changed_height=77") == "abc"
+    assert await found("changed_height_from=70&limit=2") == "ab"
 
 
 async def test_a_node_without_an_index_says_so(api: Any) -> None:
