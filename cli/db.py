@@ -10,6 +10,7 @@ import click
 
 from cli import output
 from cli.db_check import stats_command, verify_command
+from cli.db_index import drop_index, index_group
 from cli.settings import json_option
 from contracts.runner import WorkerRunner
 from contracts.sandbox import Sandbox
@@ -25,6 +26,7 @@ def db_group() -> None:
 
 db_group.add_command(verify_command)
 db_group.add_command(stats_command)
+db_group.add_command(index_group)
 
 
 @db_group.command("rebuild")
@@ -39,7 +41,8 @@ def rebuild(home: Path, insecure_contracts: bool, as_json: bool) -> int:
     """Make the database anew by executing all blocks, and check it against their certificates.
 
     The node must be stopped. The old database is kept in `ledger.old`; if the result does not hold,
-    nothing is changed. Safe to break off and to start again.
+    nothing is changed. Safe to break off and to start again. The query index goes with the old
+    database.
     """
     place = Home(home.resolve())
     config = load_config(place.config)
@@ -57,6 +60,7 @@ def rebuild(home: Path, insecure_contracts: bool, as_json: bool) -> int:
                 for _ in work.run(runner):
                     bar.advance()
             kept = work.replace()
+        drop_index(place, config)
     seconds = time.monotonic() - began
     document = {
         "blocks": total,

@@ -27,10 +27,16 @@ from typing import Final
 from ledger import canonical, fields, schema
 from ledger.errors import IntegrityError
 from ledger.execution import StateKey, Writes
-from ledger.hashing import DIGEST_SIZE
 from ledger.schema import Value, Version
 from ledger.state_proof import StateProof, state_key_hash, state_value_hash
-from ledger.state_rows import Records, keys_at, root_of_values, superseded, value_at
+from ledger.state_rows import (
+    Entry,
+    Records,
+    entries_at,
+    root_of_values,
+    superseded,
+    version_at,
+)
 from ledger.state_tree import StateTree, StateTreeView
 from ledger.storage.errors import StoreCorrupt
 from ledger.storage.interface import KeyValueStore, Reader, prefix_stop
@@ -156,9 +162,7 @@ class StateStore:
                 contract, key = name
                 batch[schema.by_deletion(contract, n, key)] = b""
         if writes:
-            batch[schema.by_height(schema.CHANGED, n)] = b"".join(
-                key_hash for key_hash, _ in change.hashes.values()
-            )
+            batch[schema.by_height(schema.CHANGED, n)] = schema.encode_names(writes)
         batch[schema.by_height(schema.UNDO, n)] = canonical.encode(undo)
         batch[schema.by_height(schema.UNDO, max(0, n - self._undo_blocks))] = None
         if n == 0 or self._changed_since_checkpoint >= CHECKPOINT_KEYS:
@@ -234,15 +238,36 @@ class StateStore:
 
     def get_at(self, contract: str, key: str, height: Height) -> bytes | None:
         """The value at (contract, key) after block `height`, or None."""
-        return value_at(self._kv, contract, key, height)
+        version = version_at(self._kv, contract, key, height)
+        return None if version is None else version[1]
+
+    def entry_at(self, contract: str, key: str, height: Height) -> Entry | None:
+        """The entry (contract, key) after block `height`, if there is one."""
+        version = version_at(self._kv, contract, key, height)
+        if version is None or version[1] is None:
+            return None
+        return Entry(key, version[0], version[1])
 
     def keys_at(
         self, contract: str, prefix: str, limit: int, height: Height, after: str | None = None
     ) -> list[str]:
         """As `keys`, after block `height`; with `after`, only keys beyond that one."""
         with self._kv.snapshot() as snapshot:
-            found = keys_at(snapshot, contract, prefix, height, after)
-            return list(itertools.islice(found, limit))
+            found = entries_at(snapshot, contract, prefix, height, after)
+            return [entry.key for entry in itertools.islice(found, limit)]
+
+    def entries_at(
+        self, contract: str, limit: int, height: Height, after: str | None = None
+    ) -> list[Entry]:
+        """At most `limit` entries after block `height`, in the order of their keys; with `after`,
+        only those beyond that key."""
+        with self._kv.snapshot() as snapshot:
+            return list(itertools.islice(entries_at(snapshot, contract, "", height, after), limit))
+
+    def changed(self, n: Height) -> list[StateKey]:
+        """The names that block `n` wrote or deleted."""
+        data = self._kv.get(schema.by_height(schema.CHANGED, n))
+        return [] if data is None else schema.decode_names(data)
 
     def versions(self, contract: str, key: str, height: Height, limit: int) -> list[Version]:
         """The last `limit` writes to (contract, key) at or before block `height`, newest first."""
@@ -337,9 +362,9 @@ def _changed(reader: Reader, first: int, last: int) -> dict[bytes, None]:
         schema.by_height(schema.CHANGED, last + 1),
     )
     return {
-        data[i : i + DIGEST_SIZE]: None
+        state_key_hash(*name): None
         for _, data in reader.iterate(start, stop)
-        for i in range(0, len(data), DIGEST_SIZE)
+        for name in schema.decode_names(data)
     }
 
 

@@ -235,11 +235,6 @@ class LedgerStore(Prover):
         """Bytes of an unfinished record that opening cut off the block files."""
         return self._blocks.cut_bytes
 
-    @property
-    def first_kept_height(self) -> Height:
-        """The lowest block in the block files; lower ones were pruned."""
-        return self._blocks.first_height
-
     def own_certificate(self, n: Height) -> Certificate | None:
         """The certificate stored for exactly `n`, whether `n` is executed or not."""
         return self._blocks.certificate(n)

@@ -368,6 +368,25 @@ class KeyPage(Answer):
     height: int
 
 
+class SearchItem(Answer):
+    """An entry that was found, and the block that wrote it last."""
+
+    key: str
+    value: Plain
+    changed_height: int
+
+
+class SearchPage(Answer):
+    """Entries in the order of their keys, as they were after block `height`, which the index has
+    got to; the chain is certified up to `certified_height`. `cursor` asks for the next page, null
+    at the end."""
+
+    items: list[SearchItem]
+    cursor: str | None
+    height: int
+    certified_height: int
+
+
 class HistoryItem(Answer):
     """A change of a key: written (or deleted: `present` false) by block `height`."""
 
