@@ -194,8 +194,11 @@ class Rows:
         if data is None:
             return []
         self.seen += 1
-        found = [Digest(data[i : i + DIGEST_SIZE]) for i in range(0, len(data), DIGEST_SIZE)]
-        if len(data) % DIGEST_SIZE or len(set(found)) != len(found) or not found:
+        try:
+            found = [state_key_hash(*name) for name in schema.decode_names(data)]
+        except InvalidInput as error:
+            raise RowDamaged(row, n, str(error)) from error
+        if len(set(found)) != len(found) or not found:
             raise RowDamaged(row, n, "is no list of keys, each once")
         return found
 
@@ -312,9 +315,9 @@ class Rows:
         for row, _ in self._rows.iterate(schema.VERSION, prefix_stop(schema.VERSION)):
             n = schema.height_of(row)
             if n > self._base or self._base == 0:
-                changed = self._rows.get(schema.by_height(schema.CHANGED, n)) or b""
-                hashes = {changed[i : i + DIGEST_SIZE] for i in range(0, len(changed), DIGEST_SIZE)}
-                if row[1 : 1 + DIGEST_SIZE] not in hashes:
+                changed = self._rows.get(schema.by_height(schema.CHANGED, n))
+                names = [] if changed is None else schema.decode_names(changed)
+                if row[1 : 1 + DIGEST_SIZE] not in {state_key_hash(*name) for name in names}:
                     return row
         return schema.VERSION
 
