@@ -37,7 +37,7 @@ from ledger.state_rows import (
     superseded,
     version_at,
 )
-from ledger.state_tree import StateTree, StateTreeView
+from ledger.state_tree import CACHED_ENTRIES_MAX, StateTree, StateTreeView
 from ledger.storage.errors import StoreCorrupt
 from ledger.storage.interface import KeyValueStore, Reader, prefix_stop
 from ledger.types import Digest, Height
@@ -89,7 +89,11 @@ class StateStore:
     """Values, versions and tree after block `height`. See the module for which thread may what."""
 
     def __init__(
-        self, kv: KeyValueStore, height: Height, undo_blocks: int, tree_entries_max: int
+        self,
+        kv: KeyValueStore,
+        height: Height,
+        undo_blocks: int,
+        tree_entries_max: int = CACHED_ENTRIES_MAX,
     ) -> None:
         """Open the state as it is after block `height` (-1: nothing yet) in `kv`."""
         self._kv = kv
