@@ -27,7 +27,7 @@ from contracts.dialect.errors import (
 )
 from contracts.dialect.gas import SHORT, VALUE_NODE, Cell, Meter, charge
 from contracts.dialect.guards import GUARDS
-from contracts.dialect.guards.values import export, short_texts
+from contracts.dialect.guards.values import export
 from contracts.dialect.host import HOST_FUNCTIONS, HostFunction
 from contracts.dialect.module import MIGRATE
 from contracts.dialect.syntax import GAS
@@ -105,8 +105,12 @@ class _Entry:
         """The arguments in the order of the parameters. Raises ContractError TYPE."""
         parameters = self.parameters
         charge(cell, VALUE_NODE * len(args))
-        if self.texts == len(args) and type(args) is list and short_texts(args):
-            return args
+        if self.texts == len(args) and type(args) is list:
+            for value in args:
+                if type(value) is not str or len(value) >= SHORT:
+                    break
+            else:
+                return args
         if type(args) is dict:
             args = _positional(parameters, args)
         elif len(args) > len(parameters):
