@@ -67,7 +67,8 @@ def pack(value: object) -> bytes:
     Whoever is not sure calls `encode`; it costs a walk. Raises `EncodingError` for surrogates.
     """
     try:
-        return cast(bytes, _packer.pack(value))
+        packed: bytes = _packer.pack(value)
+        return packed
     except UnicodeEncodeError:
         raise EncodingError("a string with lone surrogates") from None
 

@@ -22,10 +22,11 @@ from contracts.dialect.errors import (
     INTERPRETER_ERRORS,
     ContractError,
     HostFault,
+    OutOfGas,
     UnknownMethod,
     contract_error,
 )
-from contracts.dialect.gas import SHORT, VALUE_NODE, Cell, Meter, charge
+from contracts.dialect.gas import SHORT, VALUE_NODE, Cell, Meter
 from contracts.dialect.guards import GUARDS
 from contracts.dialect.guards.values import export
 from contracts.dialect.host import HOST_FUNCTIONS, HostFunction
@@ -104,7 +105,9 @@ class _Entry:
     def arguments(self, cell: Cell, args: list[Any] | dict[str, Any]) -> list[Any]:
         """The arguments in the order of the parameters. Raises ContractError TYPE."""
         parameters = self.parameters
-        charge(cell, VALUE_NODE * len(args))
+        cell[0] -= VALUE_NODE * len(args)
+        if cell[0] < 0:
+            raise OutOfGas
         if self.texts == len(args) and type(args) is list:
             for value in args:
                 if type(value) is not str or len(value) >= SHORT:
