@@ -15,7 +15,7 @@ the quorum of header signatures compares who did.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 from contracts import deployment_layout
 from contracts.worker import host
@@ -27,6 +27,8 @@ from ledger.types import Gas
 
 Column = list[Any]
 
+Row = TypeVar("Row", bound="tuple[Any, ...]")
+
 _TEXT: Final = frozenset({str})
 _NUMBER: Final = frozenset({int})
 _BYTES: Final = frozenset({bytes, type(None)})
@@ -37,7 +39,7 @@ def transactions(value: canonical.Value, asked: Sequence[Transaction]) -> list[T
     tables = fields.array(value, "outcomes", 4)
     status, code, gas, event_counts, write_counts = _table(tables[0], "outcome", 5, len(asked))
     _check_ends(status, code, gas, "outcome")
-    calls = _calls(tables[1], sum(len(each.calls) for each in asked))
+    calls = _calls(tables[1], sum([len(each.calls) for each in asked]))
     events = _events(tables[2], _total(event_counts, "outcome.events"))
     writes = _writes(tables[3], _total(write_counts, "outcome.writes"))
     deploying = any(contract == deployment_layout.CONTRACT for (contract, _), _ in writes)
@@ -47,7 +49,7 @@ def transactions(value: canonical.Value, asked: Sequence[Transaction]) -> list[T
         first_call, call = call, call + len(each.calls)
         first_event, event = event, event + event_counts[number]
         first_write, write = write, write + write_counts[number]
-        outcome = TransactionOutcome(
+        row = (
             status[number],
             code[number],
             gas[number],
@@ -55,6 +57,7 @@ def transactions(value: canonical.Value, asked: Sequence[Transaction]) -> list[T
             events[first_event:event],
             dict(writes[first_write:write]),
         )
+        outcome = tuple.__new__(TransactionOutcome, row)
         _check_bounds(outcome, each)
         if deploying:
             _check_deployments(outcome, each)
@@ -80,8 +83,9 @@ def _check_bounds(outcome: TransactionOutcome, asked: Transaction) -> None:
     for call in outcome.calls:
         if call.gas > asked.gas_limit:
             fields.natural(call.gas, "call.gas", asked.gas_limit)
+    count = len(asked.calls)
     for event in outcome.events:
-        if event.call_index >= len(asked.calls):
+        if event.call_index >= count:
             fields.natural(event.call_index, "event.call_index", len(asked.calls) - 1)
 
 
@@ -109,7 +113,7 @@ def _check_deployments(outcome: TransactionOutcome, asked: Transaction) -> None:
 def _calls(value: object, count: int) -> tuple[CallOutcome, ...]:
     status, code, gas, result = _table(value, "call", 4, count)
     _check_ends(status, code, gas, "call")
-    return tuple(map(CallOutcome, status, code, gas, result))
+    return _made(CallOutcome, status, code, gas, result)
 
 
 def _events(value: object, count: int) -> tuple[Event, ...]:
@@ -117,7 +121,7 @@ def _events(value: object, count: int) -> tuple[Event, ...]:
     _check_naturals(index, "event.call_index")
     _check_texts(contract, "event.contract", fields.NAME_SIZE_MAX)
     _check_texts(name, "event.name", host.EVENT_NAME_BYTES_MAX)
-    return tuple(map(Event, index, contract, name, data))
+    return _made(Event, index, contract, name, data)
 
 
 def _writes(value: object, count: int) -> list[tuple[tuple[str, str], bytes | None]]:
@@ -134,6 +138,12 @@ def _writes(value: object, count: int) -> list[tuple[tuple[str, str], bytes | No
             if item is not None:
                 fields.binary(item, "write.value", size_max=host.VALUE_BYTES_MAX)
     return list(zip(zip(contract, key, strict=True), data, strict=True))
+
+
+def _made(kind: type[Row], *columns: Column) -> tuple[Row, ...]:
+    """The rows of a table, each a `kind`: what `kind(*row)` makes, without its Python code."""
+    new = tuple.__new__
+    return tuple([new(kind, row) for row in zip(*columns, strict=True)])
 
 
 def _table(value: object, field: str, columns: int, rows: int) -> list[Column]:
