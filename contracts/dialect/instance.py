@@ -28,8 +28,9 @@ from contracts.dialect.errors import (
 )
 from contracts.dialect.gas import SHORT, VALUE_NODE, Cell, Meter
 from contracts.dialect.guards import GUARDS
-from contracts.dialect.guards.values import export
+from contracts.dialect.guards.values import copy_dict, export
 from contracts.dialect.host import HOST_FUNCTIONS, HostFunction
+from contracts.dialect.limits import VALUE_DEPTH_MAX
 from contracts.dialect.module import MIGRATE
 from contracts.dialect.syntax import GAS
 
@@ -191,6 +192,7 @@ def _wrap(signature: HostFunction, function: Callable[..., Any], cell: Cell) -> 
     readers = _HOST_READERS[name]
     first, second = (*readers, export, export)[:2]
     short = _short(first)
+    takes_dicts = len(parameters) > 1 and parameters[1].type.accepts({})
 
     def nullary() -> Any:
         try:
@@ -209,7 +211,10 @@ def _wrap(signature: HostFunction, function: Callable[..., Any], cell: Cell) -> 
     def binary(argument: Any, other: Any) -> Any:
         if type(argument) is not str or len(argument) >= short:
             argument = first(cell, argument)
-        other = second(cell, other)
+        if takes_dicts and type(other) is dict:
+            other = copy_dict(cell, other, VALUE_DEPTH_MAX, [0, 0])
+        else:
+            other = second(cell, other)
         try:
             return function(argument, other)
         except INTERPRETER_ERRORS as error:

@@ -231,13 +231,13 @@ class Executor:
         meter = self._meter
         cell = meter.cell
         limit = left if to_platform or left < CALL_GAS_MAX else CALL_GAS_MAX
-        meter.reset(limit)
+        meter.limit = limit
+        cell[0] = limit - CALL_GAS
         scope.events = []
         scope.reads = 0
         self._active.clear()
         sender = scope.signers[0] if scope.signers else ""
         try:
-            cell[0] -= CALL_GAS
             if cell[0] < 0:
                 raise OutOfGas
             if to_platform:

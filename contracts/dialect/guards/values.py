@@ -51,7 +51,7 @@ def export(cell: Cell, value: Any) -> Any:
     DICT, DEPTH, NODES), OutOfGas, and TypeError for what can't be stored.
     """
     if type(value) is dict:
-        return _copy_dict(cell, value, limits.VALUE_DEPTH_MAX, [0, 0])
+        return copy_dict(cell, value, limits.VALUE_DEPTH_MAX, [0, 0])
     return _copy(cell, value, limits.VALUE_DEPTH_MAX, [0, 0])
 
 
@@ -67,7 +67,7 @@ def _copy(cell: Cell, value: Any, depth: int, seen: list[int]) -> Any:
     if value is None or kind is bool:
         return value
     if kind is dict or kind is MappingProxyType:
-        return _copy_dict(cell, value, depth, seen)
+        return copy_dict(cell, value, depth, seen)
     if kind is list or kind is tuple:
         charge(cell, VALUE_NODE * (len(value) + CONTAINER_NODES))
         seen[0] += len(value)
@@ -89,8 +89,11 @@ def _copy(cell: Cell, value: Any, depth: int, seen: list[int]) -> Any:
     raise TypeError
 
 
-def _copy_dict(cell: Cell, value: Any, depth: int, seen: list[int]) -> dict[str, Any]:
-    """In canonical order, like any dict that comes from the state."""
+def copy_dict(cell: Cell, value: Any, depth: int, seen: list[int]) -> dict[str, Any]:
+    """`export` of a dict within `depth` levels; `seen` as in `_copy`.
+
+    In canonical order, like any dict that comes from the state.
+    """
     size = len(value)
     cell[0] -= VALUE_NODE * (3 * size + CONTAINER_NODES)  # names are put in order as well
     if cell[0] < 0:
