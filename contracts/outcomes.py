@@ -1,8 +1,10 @@
 """From the worker's answer to typed outcomes, believing nothing.
 
-The bytes were decoded strictly already; here every field is checked for type and range before it
-becomes part of a receipt. A block's outcomes come as tables by column (`contracts.worker.wire`), so
-most checks look at a column as a whole, and at its items one by one only to name the wrong one.
+The bytes were only unpacked; here every field is checked for type and range before it becomes part
+of a receipt. What a contract made, results and events' data, is put into the canonical form, and
+refused if it has none; which bytes the rest came as changes nothing. A block's outcomes come as
+tables by column (`contracts.worker.wire`), so most checks look at a column as a whole, and at its
+items one by one only to name the wrong one.
 
 The name spaces of the platform are closed to every contract. Only a call of the platform's own
 contract writes there, and only what it was asked about: the entry and history of the contract it
@@ -18,6 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar, cast
 
 from contracts import deployment_layout
+from contracts.dialect.limits import VALUE_DEPTH_MAX
 from contracts.worker import host
 from ledger import canonical, fields
 from ledger.errors import FieldError
@@ -34,7 +37,7 @@ _NUMBER: Final = frozenset({int})
 _BYTES: Final = frozenset({bytes, type(None)})
 
 
-def transactions(value: canonical.Value, asked: Sequence[Transaction]) -> list[TransactionOutcome]:
+def transactions(value: object, asked: Sequence[Transaction]) -> list[TransactionOutcome]:
     """Outcomes of the transactions `asked`, in order. Raises `FieldError`."""
     tables = fields.array(value, "outcomes", 4)
     status, code, gas, event_counts, write_counts = _table(tables[0], "outcome", 5, len(asked))
@@ -65,14 +68,14 @@ def transactions(value: canonical.Value, asked: Sequence[Transaction]) -> list[T
     return outcomes
 
 
-def call(value: canonical.Value, gas_max: int) -> CallOutcome:
+def call(value: object, gas_max: int) -> CallOutcome:
     """The outcome of one call. Raises `FieldError`."""
     status, code, gas, result = fields.array(value, "call", 4)
     return CallOutcome(
         status=check_status(status, "call.status"),
         code=check_code(code, "call.code"),
         gas=Gas(fields.natural(gas, "call.gas", gas_max)),
-        result=cast(canonical.Value, result),
+        result=_stored([result], "call.result")[0],
     )
 
 
@@ -113,7 +116,7 @@ def _check_deployments(outcome: TransactionOutcome, asked: Transaction) -> None:
 def _calls(value: object, count: int) -> tuple[CallOutcome, ...]:
     status, code, gas, result = _table(value, "call", 4, count)
     _check_ends(status, code, gas, "call")
-    return _made(CallOutcome, status, code, gas, result)
+    return _made(CallOutcome, status, code, gas, _stored(result, "call.result"))
 
 
 def _events(value: object, count: int) -> tuple[Event, ...]:
@@ -121,7 +124,7 @@ def _events(value: object, count: int) -> tuple[Event, ...]:
     _check_naturals(index, "event.call_index")
     _check_texts(contract, "event.contract", fields.NAME_SIZE_MAX)
     _check_texts(name, "event.name", host.EVENT_NAME_BYTES_MAX)
-    return _made(Event, index, contract, name, data)
+    return _made(Event, index, contract, name, _stored(data, "event.data"))
 
 
 def _writes(value: object, count: int) -> list[tuple[tuple[str, str], bytes | None]]:
@@ -138,6 +141,14 @@ def _writes(value: object, count: int) -> list[tuple[tuple[str, str], bytes | No
             if item is not None:
                 fields.binary(item, "write.value", size_max=host.VALUE_BYTES_MAX)
     return list(zip(zip(contract, key, strict=True), data, strict=True))
+
+
+def _stored(column: Column, field: str) -> Column:
+    """Values of contracts, as deep as the dialect lets them be, in the canonical form."""
+    try:
+        return cast(Column, canonical.normal(column, VALUE_DEPTH_MAX + 1))
+    except canonical.EncodingError as error:
+        raise FieldError(field, "values that can be stored", error.reason) from None
 
 
 def _made(kind: type[Row], *columns: Column) -> tuple[Row, ...]:

@@ -60,6 +60,14 @@ def encode(value: Value) -> bytes:
     return pack(_normal(value, DEPTH_MAX))
 
 
+def normal(value: object, depth: int = DEPTH_MAX) -> Value:
+    """`value` in the form that `pack` takes, nested by no more than `depth` levels.
+
+    Raises `EncodingError` as `encode` does, but for lone surrogates.
+    """
+    return cast(Value, _normal(value, depth))
+
+
 def pack(value: object) -> bytes:
     """`encode` of a value known to be normal: plain types (no tuples), 64-bit integers, maps in
     key order.
