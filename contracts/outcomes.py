@@ -24,6 +24,7 @@ from contracts.dialect.limits import VALUE_DEPTH_MAX
 from contracts.worker import host
 from ledger import canonical, fields
 from ledger.errors import FieldError
+from ledger.execution import StateKey
 from ledger.receipt import CallOutcome, Event, TransactionOutcome, check_code, check_status
 from ledger.transaction import Transaction
 from ledger.types import Gas
@@ -44,8 +45,7 @@ def transactions(value: object, asked: Sequence[Transaction]) -> list[Transactio
     _check_ends(status, code, gas, "outcome")
     calls = _calls(tables[1], sum([len(each.calls) for each in asked]))
     events = _events(tables[2], _total(event_counts, "outcome.events"))
-    writes = _writes(tables[3], _total(write_counts, "outcome.writes"))
-    deploying = any(contract == deployment_layout.CONTRACT for (contract, _), _ in writes)
+    deploying, writes = _writes(tables[3], _total(write_counts, "outcome.writes"))
     outcomes = []
     call = event = write = 0
     for number, each in enumerate(asked):
@@ -122,16 +122,17 @@ def _calls(value: object, count: int) -> tuple[CallOutcome, ...]:
 def _events(value: object, count: int) -> tuple[Event, ...]:
     index, contract, name, data = _table(value, "event", 4, count)
     _check_naturals(index, "event.call_index")
-    _check_texts(contract, "event.contract", fields.NAME_SIZE_MAX)
-    _check_texts(name, "event.name", host.EVENT_NAME_BYTES_MAX)
+    _check_distinct(contract, "event.contract", fields.text)
+    _check_distinct(name, "event.name", _event_name)
     return _made(Event, index, contract, name, _stored(data, "event.data"))
 
 
-def _writes(value: object, count: int) -> list[tuple[tuple[str, str], bytes | None]]:
+def _writes(value: object, count: int) -> tuple[bool, list[tuple[StateKey, bytes | None]]]:
+    """Whether the platform's contract wrote something, and what was written."""
     contract, key, data = _table(value, "write", 3, count)
-    _check_texts(contract, "write.contract", fields.NAME_SIZE_MAX)
+    contracts = _check_distinct(contract, "write.contract", fields.text)
     for reserved in deployment_layout.RESERVED:
-        if reserved in contract and reserved != deployment_layout.CONTRACT:
+        if reserved in contracts and reserved != deployment_layout.CONTRACT:
             raise FieldError("write.contract", "a contract's own name space", reserved)
     _check_texts(key, "write.key", host.KEY_BYTES_MAX)
     if not _kinds(data) <= _BYTES or max(map(len, filter(None, data)), default=0) > (
@@ -140,7 +141,8 @@ def _writes(value: object, count: int) -> list[tuple[tuple[str, str], bytes | No
         for item in data:
             if item is not None:
                 fields.binary(item, "write.value", size_max=host.VALUE_BYTES_MAX)
-    return list(zip(zip(contract, key, strict=True), data, strict=True))
+    written = list(zip(zip(contract, key, strict=True), data, strict=True))
+    return deployment_layout.CONTRACT in contracts, written
 
 
 def _stored(column: Column, field: str) -> Column:
@@ -172,15 +174,24 @@ def _total(counts: Column, field: str) -> int:
 
 
 def _check_ends(status: Column, code: Column, gas: Column, field: str) -> None:
-    """How transactions or calls ended. There are few statuses and codes: each is looked at once."""
+    """How transactions or calls ended."""
     _check_distinct(status, field + ".status", check_status)
     _check_distinct(code, field + ".code", check_code)
     _check_naturals(gas, field + ".gas")
 
 
-def _check_distinct(column: Column, field: str, check: Callable[[object, str], object]) -> None:
-    for item in set(column) if _kinds(column) <= _TEXT else column:
+def _check_distinct(column: Column, field: str, check: Callable[[object, str], object]) -> set[str]:
+    """Texts of which there are few: each is looked at once. Returns these."""
+    for item in column if not _kinds(column) <= _TEXT else ():
         check(item, field)
+    distinct = set(column)
+    for item in distinct:
+        check(item, field)
+    return distinct
+
+
+def _event_name(value: object, field: str) -> str:
+    return fields.text(value, field, host.EVENT_NAME_BYTES_MAX)
 
 
 def _check_naturals(column: Column, field: str) -> None:
