@@ -19,7 +19,7 @@ from ledger import merkle
 from ledger.block import BlockHeader, null_digest
 from ledger.errors import IntegrityError
 from ledger.execution import CallRunner, genesis_header
-from ledger.history import HistoryTree
+from ledger.history import HistoryTree, frontier_at
 from ledger.schema import StoredResult
 from ledger.store import LedgerStore
 from ledger.types import Height
@@ -49,17 +49,25 @@ def roll_forward(store: LedgerStore, calls: CallRunner) -> Iterator[Height]:
 
 
 def verify_ledger(store: LedgerStore) -> Iterator[Height]:
-    """Check every block from genesis to the newest executed one; yield its height when it holds.
+    """Check every block from genesis, or from the first height kept, to the newest executed one;
+    yield its height when it holds.
 
     Raises `LedgerDamaged`, `BlockDamaged`, `CertificateInvalid`, `StoreCorrupt`.
     """
-    history = HistoryTree()
-    parent = store.executed_header(Height(0))
-    if parent != genesis_header(store.genesis, parent.state_root):
+    origin = store.executed_header(Height(0))
+    if origin != genesis_header(store.genesis, origin.state_root):
         raise LedgerDamaged(0, "its header is not what genesis gives")
+    first = store.first_height
+    parent = store.executed_header(first)
+    history = frontier_at(first, store.history_node)
+    if history.root != parent.history_root:
+        raise LedgerDamaged(first, "its history root does not cover the headers before it")
+    if first:
+        _check_results(store.executed_results(first), parent)
+        _check_certificate(store, parent)
     history.append(parent.hash)
-    yield Height(0)
-    for height in range(1, store.executed_height + 1):
+    yield first
+    for height in range(first + 1, store.executed_height + 1):
         n = Height(height)
         header = store.executed_header(n)
         _check_links(header, parent, history)
