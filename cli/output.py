@@ -81,8 +81,8 @@ class Steps:
 
 
 @contextmanager
-def progress(title: str, total: int) -> Iterator[Steps]:
-    """Show a bar on stderr while the block runs, if a person can see it."""
+def progress(title: str, total: int | None) -> Iterator[Steps]:
+    """Show a bar on stderr while the block runs, if a person can see it; None: no end is known."""
     if not sys.stderr.isatty():
         yield Steps(None, None)
         return
