@@ -93,7 +93,7 @@ def prune(home: Path, keep: int, as_json: bool) -> int:
                 bar.advance()
         before, first, newest = work.before, work.first, work.newest
     document = {"first": first, "first_before": before, "newest": newest}
-    gone = first - before
+    gone = first - max(before, 1) if first else 0
     output.data(
         document,
         as_json,
