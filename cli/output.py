@@ -92,7 +92,7 @@ class Steps:
 
 @contextmanager
 def progress(title: str, total: int | None) -> Iterator[Steps]:
-    """Show a bar on stderr while the block runs, if a person can see it; `total` may be unknown."""
+    """Show a bar on stderr while the block runs, if a person can see it; None: no end is known."""
     if not sys.stderr.isatty():
         yield Steps(None, None)
         return

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,7 +30,15 @@ from ledger.execution import StateKey, Writes
 from ledger.hashing import DIGEST_SIZE
 from ledger.schema import Value, Version
 from ledger.state_proof import StateProof, state_key_hash, state_value_hash
-from ledger.state_rows import Records, keys_at, root_of_values, superseded, value_at
+from ledger.state_rows import (
+    Records,
+    StateEntry,
+    entries_at,
+    keys_at,
+    root_of_values,
+    superseded,
+    value_at,
+)
 from ledger.state_tree import StateTree, StateTreeView
 from ledger.storage.errors import StoreCorrupt
 from ledger.storage.interface import KeyValueStore, Reader, prefix_stop
@@ -240,6 +248,11 @@ class StateStore:
         with self._kv.snapshot() as snapshot:
             found = keys_at(snapshot, contract, prefix, height, after)
             return list(itertools.islice(found, limit))
+
+    def entries_at(self, height: Height) -> Iterator[StateEntry]:
+        """Every value after block `height`, in the order of the rows, from one snapshot."""
+        with self._kv.snapshot() as snapshot:
+            yield from entries_at(snapshot, height)
 
     def versions(self, contract: str, key: str, height: Height, limit: int) -> list[Version]:
         """The last `limit` writes to (contract, key) at or before block `height`, newest first."""

@@ -52,7 +52,8 @@ class NodeConfig:
 
     `expect_hash` is the chain id this node was told to join; `peers` overrides addresses of genesis
     (organisation -> ``host:port``); `trace` records what happens to the replica (`node.recorder`);
-    `free_bytes_min` is the free disk space below which it stops.
+    `free_bytes_min` is the free disk space below which it stops; `snapshot_blocks` how many blocks
+    it makes from one snapshot to the next (`node.snapshots`).
     """
 
     organisation: str
@@ -67,6 +68,7 @@ class NodeConfig:
     free_bytes_min: int
     requests_per_second: int
     transactions_per_second: int
+    snapshot_blocks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,7 @@ SETTINGS: Final = (
     Setting("log.level", "log_level", _one_of(LOG_LEVELS), default="info"),
     Setting("log.trace", "trace", _boolean, default=False),
     Setting("disk.free_bytes_min", "free_bytes_min", _natural, default=256 << 20),
+    Setting("snapshots.blocks", "snapshot_blocks", _natural, default=10_000),
 )
 """Every setting but the table `[peers]`, whose names are organisations."""
 

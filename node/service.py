@@ -294,7 +294,8 @@ class NodeService:
         )
 
     def _header_summary(self, n: Height) -> HeaderSummary | None:
-        if not 0 <= n <= self.store.executed_height:
+        """None also for one that is not kept: a view may have begun below the first kept height."""
+        if not self.store.first_height <= n <= self.store.executed_height:
             return None
         header = self.store.executed_header(n)
         return HeaderSummary(header.hash, header.time_ms)

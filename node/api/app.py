@@ -19,6 +19,7 @@ from node.api import (
     routes_past,
     routes_proofs,
     routes_simulate,
+    routes_snapshots,
     routes_state,
     routes_transactions,
     routes_why,
@@ -57,6 +58,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *routes_past.ROUTES,
     *routes_proofs.ROUTES,
     *routes_events.ROUTES,
+    *routes_snapshots.ROUTES,
     Route("GET", "/openapi.json", openapi, "node", "This description", {JSON: None}),
     Route("GET", "/docs", docs, "node", "This description for people", {"text/html": None}),
 )
