@@ -102,9 +102,11 @@ def header_of(genesis: Genesis) -> BlockHeader:
 
 
 def verify_ledger(store: LedgerStore) -> Iterator[Height]:
-    """Check all of `store`; yield each height when it holds. Raises `LedgerDamaged`."""
+    """Check all of `store`; yield each executed height when it holds. Raises `LedgerDamaged`."""
     verification = Verification(store)
-    yield from verification.blocks()
+    for n in verification.blocks():
+        if n <= store.executed_height:
+            yield n
     for _ in verification.rows():
         pass
 
@@ -131,7 +133,7 @@ class Verification:
     def blocks(self) -> Iterator[Height]:
         """Check block after block, from `first` to `last`; yield each height when it holds.
 
-        Raises `LedgerDamaged`.
+        Of those that are not executed yet, block and certificate. Raises `LedgerDamaged`.
         """
         parent, history = self._base()
         yield self.first
