@@ -166,8 +166,9 @@ def test_row_22_a_lying_snapshot_is_refused(found: Found, tmp_path: Path) -> Non
         for part in (BLOCKS_FOLDER, STORE_FOLDER, WAL_FOLDER, "base"):
             shutil.rmtree(cluster.home(lost) / part)
         qiong(cluster, "snapshot", "restore", str(taken), "--home", str(cluster.home(lost)))
-        cluster.start(lost)
+        cluster.start(lost, wait=False)  # one that does not vote is not healthy
         load.wait_commits(8)
+        cluster.wait_height(made["height"] + 1, lost)
     cluster.wait_agreed()
     said = cluster.statuses()
     assert said[lost]["observer"] is not None
