@@ -82,6 +82,12 @@ def serving(source: MemorySource) -> Iterator[str]:
         server.server_close()
 
 
+def why(cluster: Cluster, name: str) -> str:
+    code, answer = cluster.get(name, "/v1/why")
+    assert code == 200
+    return str(answer["state"])
+
+
 def lie_of(folder: Path) -> MemorySource:
     """The snapshot in `folder` with one licence less, and hashes that fit."""
     honest = FolderSource(folder)
@@ -139,6 +145,9 @@ def test_row_22_a_lying_snapshot_is_refused(found: Found, tmp_path: Path) -> Non
         stuck = cluster.status(behind)
         assert stuck is not None
         assert stuck["height"] < min(firsts) - 1
+        cluster.until(
+            lambda: why(cluster, behind) == "left_behind", "it knows that it is left behind"
+        )
         cluster.terminate(behind)
 
         honest = cluster.entry(others[0])
