@@ -6,8 +6,7 @@ that cover the headers before the base, and all above. Deletions go in batches i
 heights, the last finished height in the same batch, so whoever is killed goes on from there. Each
 deletion may be repeated; nothing that is read from the base on changes at any point.
 
-Left out: block files, and the base itself (`ledger.store`), and giving the disk its space back,
-which LevelDB does by itself as it compacts.
+Left out: block files, the base itself, and giving the disk its space back (`ledger.store`).
 """
 
 from __future__ import annotations

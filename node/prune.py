@@ -91,4 +91,5 @@ class Prune:
         """Give up what is below `first`; yield each height that is done."""
         if self.first:
             yield from self._store.prune_to(self.first)
+            self._store.compact()
             drop_older_bases(self._place.root, self.first)

@@ -374,8 +374,11 @@ class NodeService:
     def standing(self) -> Standing:
         """Where this validator stands, and why it does not vote if it does not."""
         halted = self._driver.halted if self._driver is not None else None
+        without = 0
+        if self._intake is not None:
+            without = self._intake.without(Height(self.store.certified_height + 1))
         return standing(
-            self._replica, self.store, self._names, self.organisation, self.ready(), halted
+            self._replica, self.store, self._names, self.organisation, self.ready(), halted, without
         )
 
     @property

@@ -82,6 +82,12 @@ def serving(source: MemorySource) -> Iterator[str]:
         server.server_close()
 
 
+def why(cluster: Cluster, name: str) -> str:
+    code, answer = cluster.get(name, "/v1/why")
+    assert code == 200
+    return str(answer["state"])
+
+
 def lie_of(folder: Path) -> MemorySource:
     """The snapshot in `folder` with one licence less, and hashes that fit."""
     honest = FolderSource(folder)
@@ -139,6 +145,9 @@ def test_row_22_a_lying_snapshot_is_refused(found: Found, tmp_path: Path) -> Non
         stuck = cluster.status(behind)
         assert stuck is not None
         assert stuck["height"] < min(firsts) - 1
+        cluster.until(
+            lambda: why(cluster, behind) == "left_behind", "it knows that it is left behind"
+        )
         cluster.terminate(behind)
 
         honest = cluster.entry(others[0])
@@ -166,8 +175,9 @@ def test_row_22_a_lying_snapshot_is_refused(found: Found, tmp_path: Path) -> Non
         for part in (BLOCKS_FOLDER, STORE_FOLDER, WAL_FOLDER, "base"):
             shutil.rmtree(cluster.home(lost) / part)
         qiong(cluster, "snapshot", "restore", str(taken), "--home", str(cluster.home(lost)))
-        cluster.start(lost)
+        cluster.start(lost, wait=False)  # one that does not vote is not healthy
         load.wait_commits(8)
+        cluster.wait_height(made["height"] + 1, lost)
     cluster.wait_agreed()
     said = cluster.statuses()
     assert said[lost]["observer"] is not None

@@ -71,8 +71,9 @@ def test_it_keeps_enough_for_the_others(made: tuple[World, LedgerStore, Home]) -
     assert BASE_FOLDER not in {entry.name for entry in place.root.iterdir()}
 
 
-@pytest.mark.parametrize("chunks", [1, 3, None])
-@pytest.mark.parametrize("heights", [None, 1, 10])
+@pytest.mark.parametrize(
+    ("chunks", "heights"), [(1, None), (3, None), (None, None), (None, 1), (None, 10)]
+)
 def test_killed_at_any_step(
     made: tuple[World, LedgerStore, Home], chunks: int | None, heights: int | None
 ) -> None:
