@@ -16,12 +16,13 @@ from contracts.runner import WorkerRunner
 from contracts.sandbox import Sandbox
 from node.config import load_config
 from node.home import Home, load_genesis
+from node.prune import KEEP_MIN, Prune
 from node.rebuild import Rebuild
 
 
 @click.group("db")
 def db_group() -> None:
-    """Check, measure and mend the database of a node that is stopped."""
+    """Check, measure, mend, or make smaller, the database of a node that is stopped."""
 
 
 db_group.add_command(verify_command)
@@ -71,4 +72,42 @@ def rebuild(home: Path, insecure_contracts: bool, as_json: bool) -> int:
     if kept is not None:
         lines.append(f"the old database is in {kept}; delete it once the cause is known")
     output.data(document, as_json, lines)
+    return 0
+
+
+@db_group.command("prune")
+@click.option("--home", required=True, type=click.Path(path_type=Path), help="The node's folder.")
+@click.option(
+    "--keep",
+    required=True,
+    type=click.IntRange(KEEP_MIN),
+    metavar="N",
+    help=f"How many of the newest blocks stay; at least {KEEP_MIN}.",
+)
+@json_option
+def prune(home: Path, keep: int, as_json: bool) -> int:
+    """Give up all but the newest N blocks: older ones, their receipts, events and state.
+
+    The node must be stopped. A snapshot of the first height that stays is kept as the base from
+    which the database can be made anew. Broken off, it goes on when it is run again.
+    """
+    place = Home(home.resolve())
+    genesis = load_genesis(place, load_config(place.config).expect_hash)
+    with place.lock(), Prune(place, genesis, keep) as work:
+        with output.progress("writing the base", None) as bar:
+            for _ in work.write_base():
+                bar.advance()
+        with output.progress("giving up blocks", work.first + 1) as bar:
+            for _ in work.run():
+                bar.advance()
+        before, first, newest = work.before, work.first, work.newest
+    document = {"first": first, "first_before": before, "newest": newest}
+    gone = first - max(before, 1) if first else 0
+    output.data(
+        document,
+        as_json,
+        [f"gave up {gone} blocks; kept are {first} to {newest}"]
+        if gone
+        else [f"nothing to give up: kept are {first} to {newest}"],
+    )
     return 0

@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "node": "cli.node:node_group",
     "proof": "cli.proof:proof_group",
     "query": "cli.query:query_command",
+    "snapshot": "cli.snapshot:snapshot_group",
     "trust": "cli.trust:trust_group",
     "tx": "cli.tx:tx_group",
 }

@@ -64,6 +64,12 @@ class Commands:
     def rebuild(self) -> str | None:
         return None if self.home is None else self._line("db", "rebuild", "--home", str(self.home))
 
+    @property
+    def restore(self) -> str | None:
+        if self.home is None:
+            return None
+        return self._line("snapshot", "restore", "--home", str(self.home), "--node") + " URL"
+
     def quarantine(self, verb: str) -> str | None:
         """`qiong node quarantine` with this folder."""
         if self.home is None:
@@ -187,6 +193,17 @@ def _execution_stopped(standing: Standing, commands: Commands) -> list[Step]:
     ]
 
 
+def _left_behind(standing: Standing, commands: Commands) -> list[Step]:
+    return [
+        Step("Stop this node; the others go on without it", commands.stop),
+        Step(
+            "Begin from a snapshot of another validator; name several, whoever lies is passed over",
+            commands.restore,
+        ),
+        *_start_and_see(commands),
+    ]
+
+
 def _no_quorum(standing: Standing, commands: Commands) -> list[Step]:
     return [
         Step("See which peers it reaches", f"qiong node status --node {commands.url}"),
@@ -225,6 +242,7 @@ _STEPS: Final = {
     "voting": _nothing,
     "starting": _nothing,
     "behind": _nothing,
+    "left_behind": _left_behind,
     "no_quorum": _no_quorum,
     "observer": _observer,
     "execution_stopped": _execution_stopped,

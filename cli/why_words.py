@@ -16,6 +16,7 @@ HEADLINES: Final = {
     "voting": "VOTING",
     "starting": "STARTING, it will vote by itself",
     "behind": "BEHIND, it catches up by itself",
+    "left_behind": "LEFT BEHIND: the others gave up the blocks it lacks",
     "no_quorum": "NO QUORUM",
     "observer": "OBSERVER: follows and does not vote",
     "execution_stopped": "EXECUTION STOPPED",

@@ -79,6 +79,18 @@ class HistoryTree:
         self.size += 1
         return completed
 
+    def nodes(self) -> list[HistoryNode]:
+        """The roots of the complete subtrees, largest first: what `frontier_at` reads."""
+        found: list[HistoryNode] = []
+        start = 0
+        levels = [
+            level for level in reversed(range(self.size.bit_length())) if self.size >> level & 1
+        ]
+        for level, root in zip(levels, self._frontier, strict=True):
+            found.append(HistoryNode(level, start >> level, root))
+            start += 1 << level
+        return found
+
     def copy(self) -> HistoryTree:
         """A tree that can grow apart from this one."""
         return HistoryTree(self.size, tuple(self._frontier))

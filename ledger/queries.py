@@ -24,7 +24,7 @@ from ledger.execution import StateKey
 from ledger.genesis import Genesis
 from ledger.receipt import CallOutcome, Event, Receipt
 from ledger.schema import StoredResult, Version
-from ledger.state_rows import Entry
+from ledger.state_rows import Entry, StateEntry
 from ledger.state_store import StateStore
 from ledger.storage.interface import KeyValueStore
 from ledger.types import Digest, Height, TimeMs
@@ -53,11 +53,12 @@ class Pruned(InvalidInput):
     """A height whose data this node no longer keeps."""
 
     code = "pruned"
-    hint = "ask an archive node"
 
-    def __init__(self, n: int) -> None:
+    def __init__(self, n: int, first: int) -> None:
         self.n = n
-        super().__init__(f"block {n} is not kept on this node any more")
+        self.first = first
+        self.hint = f"ask for {first} or above, or ask a node that keeps all"
+        super().__init__(f"block {n} is not kept on this node; the first it keeps is {first}")
 
 
 class RowMissing(IntegrityError):
@@ -120,8 +121,18 @@ class ChainReader:
         self._blocks = blocks
         self._state = state
         self._executed = Height(0)
+        base = kv.get(schema.META_BASE)
+        self._first = Height(0 if base is None else int.from_bytes(base, "big"))
         # Only certified blocks are asked for, and those never change.
         self._results = lru_cache(RESULTS_CACHED)(self._read_results)
+
+    @property
+    def first_height(self) -> Height:
+        """The lowest height that readers are answered for; above 0 once older ones were given up.
+
+        Beside it only header 0 is kept, which genesis gives.
+        """
+        return self._first
 
     @property
     def executed_height(self) -> Height:
@@ -135,7 +146,8 @@ class ChainReader:
 
     def header(self, n: Height) -> BlockHeader:
         """The header of block `n`."""
-        self._check(n)
+        if n:
+            self._check(n)
         return self.executed_header(n)
 
     def executed_header(self, n: Height) -> BlockHeader:
@@ -144,6 +156,16 @@ class ChainReader:
         if data is None:
             raise RowMissing(f"header {n}")
         return BlockHeader.decode(data)
+
+    def result_entries(self, n: Height) -> list[bytes]:
+        """The results of block `n` as they are stored, an entry each."""
+        self._check(n)
+        return self._results(n)
+
+    def state_entries(self, n: Height) -> Iterator[StateEntry]:
+        """Every value after block `n`, in the order of the rows."""
+        self._check(n)
+        return self._state.all_entries_at(n)
 
     def executed_results(self, n: Height) -> list[StoredResult]:
         """The leaves of an executed block, certified or not: not for clients, either."""
@@ -157,7 +179,7 @@ class ChainReader:
         """The decided block as bytes. Raises `Pruned`; there is no block 0."""
         self._check(n)
         if n < self._blocks.first_height:
-            raise Pruned(n)
+            raise Pruned(n, self._blocks.first_height)
         return self._blocks.read(n)
 
     def certificate(self, n: Height) -> Certificate | None:
@@ -220,6 +242,8 @@ class ChainReader:
         if data is None:
             return None
         n, index = schema.decode_location(data)
+        if n < self._first:
+            raise Pruned(n, self._first)
         return (n, index) if n <= self.certified_height else None
 
     def transaction(self, tx_id: Digest) -> TransactionResult | None:
@@ -260,6 +284,8 @@ class ChainReader:
         self, height: Height, index: int = 0, contract: str | None = None
     ) -> Iterator[StoredEvent]:
         """Certified events from the cursor (height, index) on, of one contract if given."""
+        if height < self._first:
+            raise Pruned(height, self._first)
         start = schema.by_height(schema.EVENTFUL, height)
         stop = schema.by_height(schema.EVENTFUL, self.certified_height + 1)
         for row, _ in self._kv.iterate(start, stop):
@@ -270,10 +296,15 @@ class ChainReader:
                     yield event
 
     def height_at(self, time_ms: int) -> Height | None:
-        """The last certified block whose time is <= `time_ms`; None before genesis."""
-        low, high = 0, int(self.certified_height)
+        """The last certified block whose time is <= `time_ms`; None before genesis.
+
+        Raises `Pruned` for one that is not kept.
+        """
         if self.header(Height(0)).time_ms > time_ms:
             return None
+        low, high = int(self._first), int(self.certified_height)
+        if self.header(Height(low)).time_ms > time_ms:
+            raise Pruned(low - 1, low)
         while low < high:
             middle = (low + high + 1) // 2
             if self.header(Height(middle)).time_ms <= time_ms:
@@ -293,6 +324,8 @@ class ChainReader:
         certified = self.certified_height
         if n > certified:
             raise NotYet(n, certified)
+        if n < self._first:
+            raise Pruned(n, self._first)
 
     def _read_results(self, n: Height) -> list[bytes]:
         data = self._kv.get(schema.by_height(schema.RESULTS, n))

@@ -13,7 +13,10 @@
     c n                     names changed by block n: canonical [[contract, key]...]
     u n                     undo data of block n, kept for the newest blocks only
     p n                     the state tree's bucket roots before block n, now and then
-    M name                  executed height, chain id, form of the rows
+    M name                  executed height, chain id, form of the rows; once older blocks were
+                            given up, the lowest height kept (base) and how far rows are gone
+
+The bucket roots of a base that came with a snapshot are those after its block.
 
 Numbers are big-endian, so rows stand in the order of heights. A deleted key has no row among the
 values, so that a contract's listing never walks over what is gone; its other rows stay, which is
@@ -54,6 +57,8 @@ BUCKET_ROOTS: Final = b"p"
 META_EXECUTED: Final = b"Mexecuted"
 META_CHAIN: Final = b"Mchain"
 META_FORM: Final = b"Mform"
+META_BASE: Final = b"Mbase"
+META_PRUNED: Final = b"Mpruned"
 
 Value: TypeAlias = tuple[Height, bytes]
 """When a value was written, and its canonical bytes."""
@@ -149,14 +154,17 @@ def decode_ids(data: bytes) -> list[Digest]:
 
 def encode_results(transactions: tuple[ExecutedTransaction, ...]) -> bytes:
     """All entries of a block; each is bytes of its own, so that one is read without the others."""
-    return canonical.encode(
-        [
-            canonical.encode(
-                [entry.body_index, entry.leaf, list(entry.call_leaves), list(entry.event_leaves)]
-            )
-            for entry in transactions
-        ]
+    return join_results(
+        canonical.encode(
+            [entry.body_index, entry.leaf, list(entry.call_leaves), list(entry.event_leaves)]
+        )
+        for entry in transactions
     )
+
+
+def join_results(entries: Iterable[bytes]) -> bytes:
+    """The row of a block whose entries are `entries`; `decode_results` takes it apart."""
+    return canonical.encode(list(entries))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator
 from itertools import groupby
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from ledger import schema
 from ledger.schema import Version
@@ -17,6 +17,9 @@ from ledger.state_proof import state_key_hash, state_value_hash
 from ledger.state_tree import StateTree
 from ledger.storage.interface import KeyValueStore, Reader, prefix_stop
 from ledger.types import Digest, Height
+
+StateEntry: TypeAlias = tuple[str, str, Height, bytes]
+"""(contract, key, when its value was written, the value)."""
 
 
 class Entry(NamedTuple):
@@ -119,6 +122,36 @@ def entries_at(
             version = superseded(reader, state_key_hash(contract, key), height)
         if version is not None and version[1] is not None:
             yield Entry(key, version[0], version[1])
+
+
+def all_entries_at(reader: Reader, height: Height) -> Iterator[StateEntry]:
+    """Every value after block `height`, in the order of the rows."""
+    gone = sorted(
+        {
+            schema.by_name(contract, key)
+            for contract, n, key in map(schema.deleted_name_of, _rows(reader, schema.DELETION))
+            if n > height
+        }
+    )
+    merged = heapq.merge(
+        reader.iterate(schema.STATE, prefix_stop(schema.STATE)),
+        ((row, b"") for row in gone),
+        key=lambda pair: (pair[0], not pair[1]),
+    )
+    for row, pairs in groupby(merged, lambda pair: pair[0]):
+        contract, key = schema.name_of(row)
+        _, data = next(pairs)
+        written, value = schema.decode_state(data) if data else (Height(height + 1), b"")
+        if written <= height:
+            yield contract, key, written, value
+            continue
+        version = superseded(reader, state_key_hash(contract, key), height)
+        if version is not None and version[1] is not None:
+            yield contract, key, version[0], version[1]
+
+
+def _rows(reader: Reader, prefix: bytes) -> Iterator[bytes]:
+    return (row for row, _ in reader.iterate(prefix, prefix_stop(prefix)))
 
 
 def _deleted_since(reader: Reader, contract: str, height: Height) -> Iterator[bytes]:

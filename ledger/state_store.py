@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,6 +32,8 @@ from ledger.state_proof import StateProof, state_key_hash, state_value_hash
 from ledger.state_rows import (
     Entry,
     Records,
+    StateEntry,
+    all_entries_at,
     entries_at,
     root_of_values,
     superseded,
@@ -272,6 +274,11 @@ class StateStore:
         """The names that block `n` wrote or deleted."""
         data = self._kv.get(schema.by_height(schema.CHANGED, n))
         return [] if data is None else schema.decode_names(data)
+
+    def all_entries_at(self, height: Height) -> Iterator[StateEntry]:
+        """Every value after block `height`, in the order of the rows, from one snapshot."""
+        with self._kv.snapshot() as snapshot:
+            yield from all_entries_at(snapshot, height)
 
     def versions(self, contract: str, key: str, height: Height, limit: int) -> list[Version]:
         """The last `limit` writes to (contract, key) at or before block `height`, newest first."""

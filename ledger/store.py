@@ -5,6 +5,10 @@ certificates. `ledger/` is a key-value store with all that follows from them; ea
 in one synced batch, so after any crash it stands at some block exactly, never between two. If it is
 behind, missing or damaged it is made again by executing the block files (`ledger.recovery`).
 
+A ledger need not go back to genesis. `base/` may hold snapshots, the newest one the **base**: block
+files then begin at its height or before, and a lost database is made again from the base and the
+blocks above it. Pruning (`prune_to`) and restoring a snapshot both end in this.
+
 The order of a block's life, each step done before the next:
 
     append_decided(block)        synced
@@ -19,11 +23,11 @@ thread meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from ledger import execution, schema
+from ledger import execution, pruning, schema, snapshot_install
 from ledger.block import BlockHeader, DecidedBlock
 from ledger.block_files import BlockFiles, StoredBlock
 from ledger.certificate import Certificate
@@ -35,6 +39,7 @@ from ledger.proving import Prover
 from ledger.quarantine import QuarantineAwaited
 from ledger.queries import RowMissing
 from ledger.recent_ids import BlockIds, RecentIds
+from ledger.snapshot import MANIFEST_NAME, FolderSource, SnapshotSource
 from ledger.state_store import Change, StateStore
 from ledger.state_tree import CACHED_ENTRIES_MAX
 from ledger.storage.errors import StoreCorrupt
@@ -43,6 +48,7 @@ from ledger.storage.interface import KeyValueStore, Reader
 from ledger.storage.leveldb import LevelDBStore, destroy
 from ledger.types import Digest, Height
 
+BASE_FOLDER: Final = "base"
 BLOCKS_FOLDER: Final = "blocks"
 STORE_FOLDER: Final = "ledger"
 
@@ -90,6 +96,17 @@ class BlocksLost(IntegrityError):
         super().__init__(f"block {executed} was executed, but the block files end at {last}")
 
 
+class BaseMissing(IntegrityError):
+    """The block files do not begin at genesis, and there is no snapshot to begin from."""
+
+    code = "base_missing"
+    hint = "restore a snapshot of this chain: `qiong snapshot restore`"
+
+    def __init__(self, first: Height) -> None:
+        self.first = first
+        super().__init__(f"the block files begin at {first}, and no snapshot of a block from there")
+
+
 class CannotRollBack(IntegrityError):
     """A rollback below what is certified, or to a height that was not reached."""
 
@@ -110,18 +127,30 @@ class LedgerStore(Prover):
         genesis: Genesis,
         kv: KeyValueStore,
         blocks: BlockFiles,
+        base: SnapshotSource | None = None,
         tree_entries_max: int = CACHED_ENTRIES_MAX,
     ) -> None:
-        """Open, and write header 0 and the initial state if `kv` is empty.
+        """Open; an empty `kv` begins from `base` if there is one, else with header 0 and the
+        initial state. Empty block files begin from `base` too.
 
         `tree_entries_max` is how many of the state tree's entries stay in memory. `kv` may be
         behind the block files (see `ledger.recovery.roll_forward`) but not ahead of them. Raises
-        `WrongChain`, `BlocksLost`, `StoreCorrupt` and other storage errors.
+        `WrongChain`, `BlocksLost`, `BaseMissing`, `SnapshotWrong`, `StoreCorrupt` and other storage
+        errors.
         """
         self.rules = Rules.of(genesis)
         self.rebuilt: str | None = None
         """Why the database was found unusable and begun anew, if it was."""
+        if base is not None and not blocks.last_height:
+            snapshot_install.begin_blocks(blocks, genesis, base)
         executed = _executed_height(kv, self.rules.chain_id)
+        if executed < 0:
+            executed = _begin(kv, blocks, genesis, base)
+        elif executed < blocks.first_height - 1:
+            raise StoreCorrupt(
+                STORE_FOLDER,
+                f"it ends at {executed}, the block files begin at {blocks.first_height}",
+            )
         window = genesis.parameters.window
         state = StateStore(kv, executed, window, tree_entries_max)
         super().__init__(genesis, kv, blocks, state)
@@ -143,24 +172,26 @@ class LedgerStore(Prover):
         open_folder: Callable[[Path], Folder] = DiskFolder,
         tree_entries_max: int = CACHED_ENTRIES_MAX,
     ) -> LedgerStore:
-        """Open or create the ledger under `home`; a damaged database is begun anew.
+        """Open or create the ledger under `home`; a damaged database is begun anew, from the base
+        if there is one.
 
         Then run `ledger.recovery.roll_forward`. Raises `StoreLocked` if another process has it
         open, `BlockFilesDamaged`, and what the constructor raises.
         """
         blocks = BlockFiles(open_folder(home / BLOCKS_FOLDER))
+        base = newest_base(home)
         path = home / STORE_FOLDER
         kv: KeyValueStore | None = None
         try:
             try:
                 kv = open_store(path)
-                return cls(genesis, kv, blocks, tree_entries_max)
+                return cls(genesis, kv, blocks, base, tree_entries_max)
             except _UNUSABLE as damage:
                 if kv is not None:
                     kv.close()
                 destroy(path)
                 kv = open_store(path)
-                store = cls(genesis, kv, blocks, tree_entries_max)
+                store = cls(genesis, kv, blocks, base, tree_entries_max)
                 store.rebuilt = str(damage)
                 return store
         except BaseException:
@@ -292,7 +323,9 @@ class LedgerStore(Prover):
         batch = _rows_of(executed, ids)
         batch.update(_history_rows(history, header))
         for old in self._recent.expired_at(header.time_ms):
-            batch[schema.by_height(schema.IDS, old)] = None
+            # Those below the base have no results to be read from again after a rollback.
+            if old >= self._first:
+                batch[schema.by_height(schema.IDS, old)] = None
         self._state.stage(batch, n, executed.writes, change)
         self._state.adopt(batch, n, executed.writes, change)
         self._history = history
@@ -332,7 +365,7 @@ class LedgerStore(Prover):
             schema.by_height(kind, n): None
             for kind in (schema.HEADER, schema.RESULTS, schema.EVENTFUL, schema.IDS)
         }
-        for tx_id in self._ids(n):
+        for tx_id in self.executed_ids(n):
             batch[schema.LOCATION + tx_id] = None
         batch[schema.META_EXECUTED] = parent.n.to_bytes(8, "big")
         leaves = self._state.stage_revert(batch, n)
@@ -380,17 +413,52 @@ class LedgerStore(Prover):
             raise StoreCorrupt(STORE_FOLDER, f"the history does not lead to header {executed}")
         return head
 
+    # What a snapshot is made of, and what is given up once there is one.
+
+    def recent_headers(self, head: BlockHeader) -> list[BlockHeader]:
+        """The headers before `head` whose ids may be unexpired at its time, oldest first, and the
+        one before them, which shows that there are no more."""
+        found: list[BlockHeader] = []
+        for n in range(head.n - 1, 0, -1):
+            found.append(self.executed_header(Height(n)))
+            if found[-1].time_ms + self.rules.transaction_lifetime_ms < head.time_ms:
+                break
+        return found[::-1]
+
+    def prune_to(self, n: Height) -> Iterator[Height]:
+        """Give up what is below the certified block `n`; yield each height that is done.
+
+        A snapshot of `n` must be in force as base. Safe to break off anywhere: `n` is the first
+        height that is answered for before anything goes, and another call goes on where this one
+        ended. Below `n` only header 0 stays, and the headers and ids of `recent_headers`. Block
+        files go in whole segments. While nothing else is asked of this store.
+        """
+        if n > self._first:
+            header = self.header(n)
+            recent = [
+                (old, b"".join(self.executed_ids(old.n))) for old in self.recent_headers(header)
+            ]
+            frontier = frontier_at(n, self.history_node)
+            self._kv.write(snapshot_install.base_rows(header, frontier, recent), sync=True)
+            self._first = n
+        yield from pruning.prune(self._kv, self._first, self.recent_headers(self.header(n)))
+        self._blocks.drop_before(self._first)
+
+    def compact(self) -> None:
+        """Give the disk back what pruning freed in the database."""
+        self._kv.compact()
+
     def _load_recent(self) -> RecentIds:
         lifetime_ms = self.rules.transaction_lifetime_ms
-        blocks: list[BlockIds] = []
-        for n in range(self._head.n, 0, -1):
-            header = self.executed_header(Height(n))
-            if header.time_ms + lifetime_ms < self._head.time_ms:
-                break
-            blocks.append(BlockIds(header.n, header.time_ms, self._ids(header.n)))
-        return RecentIds(lifetime_ms, reversed(blocks))
+        blocks = [
+            BlockIds(header.n, header.time_ms, self.executed_ids(header.n))
+            for header in [*self.recent_headers(self._head), self._head]
+            if header.n and header.time_ms + lifetime_ms >= self._head.time_ms
+        ]
+        return RecentIds(lifetime_ms, blocks)
 
-    def _ids(self, n: Height) -> list[Digest]:
+    def executed_ids(self, n: Height) -> list[Digest]:
+        """The ids of the transactions of an executed block that have a leaf, in order."""
         data = self._kv.get(schema.by_height(schema.IDS, n))
         if data is not None:
             return schema.decode_ids(data)
@@ -419,6 +487,32 @@ def _history_rows(history: HistoryTree, header: BlockHeader) -> dict[bytes, byte
     """Append `header` to `history` and return the rows of the nodes that completes."""
     completed = history.append(header.hash)
     return {schema.by_history(level, position): node for level, position, node in completed}
+
+
+def newest_base(home: Path) -> FolderSource | None:
+    """The snapshot under `home` that its ledger may begin from: the newest whole one."""
+    found = [path.parent for path in (home / BASE_FOLDER).glob(f"*/{MANIFEST_NAME}")]
+    return FolderSource(max(found)) if found else None
+
+
+def base_folder(home: Path, n: Height) -> Path:
+    """Where a snapshot of `n` stands that shall be the base; names are in the order of heights."""
+    return home / BASE_FOLDER / f"{n:012d}"
+
+
+def _begin(
+    kv: KeyValueStore, blocks: BlockFiles, genesis: Genesis, base: SnapshotSource | None
+) -> Height:
+    """Fill the empty `kv` from the base; the height it then has, -1 if genesis is to be written."""
+    if base is not None:
+        n = snapshot_install.verified_manifest(base, genesis).height
+        if blocks.first_height <= n <= blocks.last_height:
+            for _ in snapshot_install.install(kv, genesis, base):
+                pass
+            return n
+    if blocks.first_height > 1:
+        raise BaseMissing(blocks.first_height)
+    return Height(-1)
 
 
 def _executed_height(kv: KeyValueStore, chain_id: Digest) -> Height:

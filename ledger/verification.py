@@ -118,8 +118,8 @@ class Verification:
         self._store = store
         self._files = store.block_files
         self._rows = Rows(store.rows)
-        self.first = Height(max(0, store.first_kept_height - 1))
-        """Where the check begins: genesis, or the block below the first one that is kept."""
+        self.first = store.first_height
+        """Where the check begins: genesis, or the base that older blocks were given up for."""
         self.last = store.decided_height
         self.transactions = 0
         self.certificates = 0

@@ -31,7 +31,15 @@ from ledger.types import Digest, Height
 ROWS_A_STEP: Final = 1_000
 """Rows between two signs of life."""
 
-_META: Final = frozenset({schema.META_CHAIN, schema.META_EXECUTED, schema.META_FORM})
+_META: Final = frozenset(
+    {
+        schema.META_CHAIN,
+        schema.META_EXECUTED,
+        schema.META_FORM,
+        schema.META_BASE,
+        schema.META_PRUNED,
+    }
+)
 _BY_HEIGHT: Final = frozenset(
     {
         schema.HEADER,

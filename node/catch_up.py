@@ -34,6 +34,9 @@ class BlockSource(Protocol):
     """The reads that serving takes, of certified heights; from any thread."""
 
     @property
+    def first_height(self) -> Height: ...
+
+    @property
     def certified_height(self) -> Height: ...
 
     def header(self, n: Height) -> BlockHeader: ...
@@ -68,9 +71,12 @@ class CheckedBlock:
 def serve(source: BlockSource, first: Height) -> Blocks:
     """Blocks from `first` on: as many as one answer takes, the last one with its Certificate.
 
-    Empty if there is none. Reads the disk: not for the event loop's thread.
+    Empty if there is none, or if blocks from there on are not kept: then the lagging node needs a
+    snapshot. Reads the disk: not for the event loop's thread.
     """
     blocks: list[BlockData] = []
+    if first < source.first_height:
+        return Blocks(first, ())
     complete = 0
     size = 0
     for number in range(first, source.certified_height + 1):

@@ -53,9 +53,10 @@ class NodeConfig:
 
     `expect_hash` is the chain id this node was told to join; `peers` overrides addresses of genesis
     (organisation -> ``host:port``); `trace` records what happens to the replica (`node.recorder`);
-    `free_bytes_min` is the free disk space below which it stops. The query index is kept in the
-    home, or in the PostgreSQL database that the URI in the file `index_connection_file` names
-    (relative to the settings file; a file, since it holds a password).
+    `free_bytes_min` is the free disk space below which it stops; `snapshot_blocks` how many blocks
+    it makes from one snapshot to the next (`node.snapshots`). The query index is kept in the home,
+    or in the PostgreSQL database that the URI in the file `index_connection_file` names (relative
+    to the settings file; a file, since it holds a password).
     """
 
     organisation: str
@@ -73,6 +74,7 @@ class NodeConfig:
     index_enabled: bool
     index_database: str
     index_connection_file: Path | None
+    snapshot_blocks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,7 @@ SETTINGS: Final = (
     Setting("index.enabled", "index_enabled", _boolean, default=True),
     Setting("index.database", "index_database", _one_of(INDEX_DATABASES), default="sqlite"),
     Setting("index.connection_file", "index_connection_file", _path),
+    Setting("snapshots.blocks", "snapshot_blocks", _natural, default=10_000),
 )
 """Every setting but the table `[peers]`, whose names are organisations."""
 

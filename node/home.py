@@ -6,6 +6,8 @@
     keys/consensus.key  .pub         votes, encrypted
     keys/tls.key  tls.crt            links to peers, encrypted; the self-signed certificate
     wal/  blocks/  ledger/           votes; decided blocks; what follows from them
+    base/                            where older blocks were given up: a snapshot to begin from
+    snapshots/                       the newest snapshots, for those who join or lag far behind
     evidence/                        contradictions that others signed, a file each
     logs/                            recorded events
     index/                           the query index, if it is kept here; may be deleted
@@ -219,6 +221,10 @@ class Home:
     @property
     def ledger(self) -> Path:
         return self.root / "ledger"
+
+    @property
+    def snapshots(self) -> Path:
+        return self.root / "snapshots"
 
     @property
     def logs(self) -> Path:

@@ -121,6 +121,11 @@ class Intake:
         self.unanswered: Counter[str] = Counter()
         """Questions dropped because that peer asks too many."""
         self._verifying: Counter[str] = Counter()
+        self._without: dict[str, Height] = {}
+
+    def without(self, n: Height) -> int:
+        """How many peers said last that they do not keep blocks from a height down to `n`."""
+        return sum(first >= n for first in self._without.values())
 
     async def receive(self, peer: str, frames: list[bytes]) -> None:
         """Take the frames of one WebSocket message; waits while the inbox is full, or while the
@@ -263,6 +268,12 @@ class Intake:
         self._answer(peer, blocks)
 
     async def _take_blocks(self, peer: str, blocks: Blocks) -> None:
+        # Only those are asked who say that they are beyond it.
+        if blocks.blocks:
+            self._without.pop(peer, None)
+        elif self._without.get(peer) != blocks.first:
+            self._without[peer] = blocks.first
+            log.warning("%s does not keep block %d any more", peer, blocks.first)
         try:
             checked = await asyncio.to_thread(
                 catch_up.check,

@@ -43,6 +43,7 @@ from node.keyfile import Keyring
 from node.logs import set_up_logging
 from node.metrics import Metrics, free_bytes
 from node.service import NodeService, PeerSecurity, ServiceOptions
+from node.snapshots import SnapshotKeeper
 
 log = logging.getLogger(__name__)
 
@@ -190,9 +191,12 @@ async def _serve(
             ),
             index=None if index is None else IndexService(index, store, genesis.chain_id),
         )
+        taking: asyncio.Task[None] | None = None
         server = ApiServer(make_app(service, _api_options(place, config), metrics))
         try:
             await service.start()
+            keeper = SnapshotKeeper(place, store, config.snapshot_blocks)
+            taking = asyncio.create_task(keeper.run())
             host, port = await server.start(*config.api_listen)
             log.info(
                 "%s of chain %s serves http://%s:%d, peers on %s:%d",
@@ -204,6 +208,9 @@ async def _serve(
             )
             reason = await _until_end(told, service, place, config.free_bytes_min)
         finally:
+            if taking is not None:
+                taking.cancel()
+                await asyncio.gather(taking, return_exceptions=True)
             await server.stop()
             await service.stop()
     finally:

@@ -2,8 +2,9 @@
 
 Every decided block is executed again into a fresh database beside the old one, by the path that
 executed it first (`ledger.recovery.roll_forward`), and compared with every certificate there is,
-the one included that showed this node to be wrong. Only a result that holds takes the old one's
-place; that one is kept, for whoever looks for the cause.
+the one included that showed this node to be wrong. Where older blocks were given up it begins from
+the base, the snapshot kept in their place. Only a result that holds takes the old one's place; that
+one is kept, for whoever looks for the cause.
 
 Safe to break off at any point. Until the swap only `ledger.new` grows, and the next attempt begins
 it again. In the swap `ledger` may be missing for a moment: a node that starts then makes it itself.
@@ -31,7 +32,7 @@ from ledger.recovery import roll_forward
 from ledger.storage.folder import DiskFolder, sync_folder
 from ledger.storage.interface import prefix_stop
 from ledger.storage.leveldb import LevelDBStore, destroy
-from ledger.store import HeaderMismatch, LedgerStore
+from ledger.store import HeaderMismatch, LedgerStore, newest_base
 from ledger.types import Digest, Height
 from node.errors import Refused
 from node.home import Home
@@ -98,7 +99,8 @@ class Rebuild:
             self._diverged = recorded_divergence(place, blocks.certified_height)
             self._signed = _headers(place.ledger, blocks.certified_height)
             self._halted = self._is_halted()
-            self._store = LedgerStore(genesis, LevelDBStore(self._new), blocks)
+            base = newest_base(place.root)
+            self._store = LedgerStore(genesis, LevelDBStore(self._new), blocks, base)
         except BaseException:
             blocks.close()
             raise
@@ -118,7 +120,7 @@ class Rebuild:
     @property
     def total(self) -> int:
         """How many blocks there are to execute."""
-        return self._store.decided_height
+        return self._store.decided_height - self._store.first_height
 
     def run(self, calls: CallRunner) -> Iterator[Height]:
         """Execute every block and yield its height.

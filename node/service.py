@@ -302,7 +302,8 @@ class NodeService:
         )
 
     def _header_summary(self, n: Height) -> HeaderSummary | None:
-        if not 0 <= n <= self.store.executed_height:
+        """None also for one that is not kept: a view may have begun below the first kept height."""
+        if not self.store.first_height <= n <= self.store.executed_height:
             return None
         header = self.store.executed_header(n)
         return HeaderSummary(header.hash, header.time_ms)
@@ -382,8 +383,11 @@ class NodeService:
     def standing(self) -> Standing:
         """Where this validator stands, and why it does not vote if it does not."""
         halted = self._driver.halted if self._driver is not None else None
+        without = 0
+        if self._intake is not None:
+            without = self._intake.without(Height(self.store.certified_height + 1))
         return standing(
-            self._replica, self.store, self._names, self.organisation, self.ready(), halted
+            self._replica, self.store, self._names, self.organisation, self.ready(), halted, without
         )
 
     @property

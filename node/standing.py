@@ -26,6 +26,7 @@ StandingState: TypeAlias = Literal[
     "voting",
     "starting",
     "behind",
+    "left_behind",
     "no_quorum",
     "observer",
     "execution_stopped",
@@ -157,8 +158,10 @@ def standing(
     organisation: str,
     ready: Readiness,
     halted: str | None,
+    without: int,
 ) -> Standing:
-    """Of a running validator; `halted` is why its driver stopped voting."""
+    """Of a running validator; `halted` is why its driver stopped voting, `without` how many peers
+    do not keep the next block any more."""
     status = replica.status
     divergence = None
     if status.halted is not None and replica.diverged is not None:
@@ -169,6 +172,9 @@ def standing(
     if disputed is not None:
         headers = tuple(SignedHeader(*item) for item in sorted(replica.signers(disputed).items()))
     state, reason = _state(ready, halted, status.observer, divergence, disputed)
+    if state == "behind" and without > store.genesis.validator_set.f:
+        state = "left_behind"
+        reason = f"others do not keep block {store.certified_height + 1}, the next one, any more"
     return Standing(
         state=state,
         reason=reason,

@@ -59,7 +59,7 @@ ROWS: Final = (
     Row(19, "view change with W in flight and a gap", "S"),
     Row(20, "a node alone in a view change", "S"),
     Row(21, "an attempt to return to the old view", "S"),
-    Row(22, "lagging node, lying peer (no snapshots yet)", "SP"),
+    Row(22, "lagging node, lying peer", "SP"),
     Row(23, "crash between log and send", "SP"),
     Row(24, "crash between send and execution", "SP"),
     Row(25, "kill -9 at every system call of a commit", "P"),

@@ -10,7 +10,8 @@ promises, and the one test suite holds every implementation to:
   iteration sees the store as it was when the iteration began.
 - After a failed write nothing more is accepted (see `ledger.storage.errors`).
 
-Left out on purpose: transactions that read, column families, merges, compaction control.
+Left out on purpose: transactions that read, column families, merges, and any control of compaction
+but the one after much was deleted.
 """
 
 from __future__ import annotations
@@ -68,6 +69,11 @@ class KeyValueStore(Reader, Protocol):
 
     def snapshot(self) -> Snapshot:
         """Freeze the present content for reading."""
+        ...
+
+    def compact(self) -> None:
+        """Give the disk back what deletions freed; a second for some 100 MB. From the one thread
+        that writes. Raises `StoreCorrupt`, `StoreFull`, `StoreFailed`."""
         ...
 
     def close(self) -> None:

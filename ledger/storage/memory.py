@@ -56,6 +56,9 @@ class MemoryStore:
     def snapshot(self) -> Snapshot:
         return self._view
 
+    def compact(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

@@ -20,6 +20,7 @@ from node.api import (
     routes_proofs,
     routes_search,
     routes_simulate,
+    routes_snapshots,
     routes_state,
     routes_transactions,
     routes_why,
@@ -59,6 +60,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *routes_past.ROUTES,
     *routes_proofs.ROUTES,
     *routes_events.ROUTES,
+    *routes_snapshots.ROUTES,
     Route("GET", "/openapi.json", openapi, "node", "This description", {JSON: None}),
     Route("GET", "/docs", docs, "node", "This description for people", {"text/html": None}),
 )

@@ -118,7 +118,8 @@ class Status(Answer):
     """The node now; height and hash are the last certified block's.
 
     `view_changes` counts those begun since the start by reason, `failed_views` the views in a row
-    that came to nothing; `missing` is the body that a decided block waits for.
+    that came to nothing; `missing` is the body that a decided block waits for. `first_height` is
+    the first height that it answers for, above 0 once older ones were given up.
     """
 
     name: str
@@ -127,6 +128,7 @@ class Status(Answer):
     height: int
     header_hash: Hex
     time: str
+    first_height: int
     executed: int
     epoch: int
     view: int
@@ -208,6 +210,22 @@ class BlockSummary(Answer):
     time: str
     time_ms: int
     transactions: int
+
+
+class SnapshotSummary(Answer):
+    """A snapshot; `id` is the SHA-256 of its manifest."""
+
+    height: int
+    header_hash: Hex
+    state_root: Hex
+    chunks: int
+    id: Hex
+
+
+class SnapshotList(Answer):
+    """The snapshots that a node keeps, by height."""
+
+    items: list[SnapshotSummary]
 
 
 class BlockPage(Answer):

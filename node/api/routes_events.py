@@ -16,7 +16,7 @@ from typing import Final
 from aiohttp import web
 
 from ledger.fields import NAME_SIZE_MAX
-from ledger.queries import StoredEvent
+from ledger.queries import Pruned, StoredEvent
 from ledger.types import Height
 from node.api import models
 from node.api.context import API, Api, Parameter, Route
@@ -92,12 +92,19 @@ def _cursor(request: web.Request, first: int | None, api: Api) -> tuple[Height, 
     """Where to begin: after `Last-Event-ID`, else at block `first`, else after the newest block."""
     last = request.headers.get("Last-Event-ID")
     if last is None:
-        return Height(api.store.certified_height + 1 if first is None else first), 0
+        return _kept(Height(api.store.certified_height + 1 if first is None else first), api), 0
     parts = re.fullmatch(r"([0-9]+)\.([0-9]+)", last, re.ASCII)
     if parts is None:
         raise Problem(400, "bad_parameter", "Last-Event-ID: expected HEIGHT.INDEX")
     height, index = (parse_natural(part, "Last-Event-ID") for part in parts.groups())
-    return Height(height), index + 1
+    return _kept(Height(height), api), index + 1
+
+
+def _kept(height: Height, api: Api) -> Height:
+    """`height` if its events are kept. Raises `Pruned`: what is gone must not be passed over."""
+    if height < api.store.first_height:
+        raise Pruned(height, api.store.first_height)
+    return height
 
 
 def _line(stored: StoredEvent) -> bytes:

@@ -58,6 +58,7 @@ async def status(request: web.Request) -> web.Response:
         height=now.height,
         header_hash=now.header_hash,
         time=models.iso_time(header.time_ms),
+        first_height=api.store.first_height,
         executed=now.executed,
         epoch=now.epoch,
         view=now.view,

@@ -118,8 +118,7 @@ class Follower:
         return True
 
     def _can_go_on(self, height: Height) -> bool:
-        first = self._source.first_kept_height
-        return first - 1 <= height <= self._source.certified_height
+        return self._source.first_height <= height <= self._source.certified_height
 
     def _collect(self, after: Height, certified: Height, written: dict[StateKey, Height]) -> Height:
         """Add what blocks beyond `after` wrote to `written`; the last block that was taken."""

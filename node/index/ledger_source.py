@@ -36,7 +36,7 @@ class Ledger(Protocol):
     def certified_height(self) -> Height: ...
 
     @property
-    def first_kept_height(self) -> Height: ...
+    def first_height(self) -> Height: ...
 
     def state_at(self, contract: str, key: str, n: Height) -> bytes | None: ...
 
@@ -66,9 +66,9 @@ class LedgerSource:
         return self._ledger.certified_height
 
     @property
-    def first_kept_height(self) -> Height:
-        """The lowest block whose changes are known."""
-        return self._ledger.first_kept_height
+    def first_height(self) -> Height:
+        """An index that stands here or above can follow."""
+        return self._ledger.first_height
 
     def changed(self, n: Height) -> list[StateKey]:
         """The (contract, key) that block `n` wrote or deleted."""

@@ -263,3 +263,31 @@ def test_after_a_failed_write_nothing_more_is_accepted(tmp_path: Path) -> None:
         store.write({b"a": b"1"}, sync=True)
     assert store.get(b"a") is None
     store.close()
+
+
+def test_compaction_changes_nothing_that_is_read(opened: tuple[KeyValueStore, Reopen]) -> None:
+    store, reopen = opened
+    rows = {b"R%04d" % n: os.urandom(2_000) for n in range(2_000)}
+    store.write(rows, sync=False)
+    store.write(dict.fromkeys(list(rows)[:-10]), sync=True)
+    before = list(store.iterate())
+    store.compact()
+    assert list(store.iterate()) == before
+    assert list(reopen(store).iterate()) == before
+
+
+def test_compaction_gives_the_disk_back(tmp_path: Path) -> None:
+    store = LevelDBStore(tmp_path)
+
+    def size() -> int:
+        return sum(path.stat().st_size for path in tmp_path.iterdir())
+
+    for start in range(0, 40_000, 4_000):
+        rows = {b"R%06d" % n: os.urandom(1_000) for n in range(start, start + 4_000)}
+        store.write(rows, sync=False)
+    full = size()
+    store.write({b"R%06d" % n: None for n in range(39_000)}, sync=True)
+    assert size() > full / 2
+    store.compact()
+    store.close()
+    assert size() < full / 10

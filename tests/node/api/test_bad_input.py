@@ -401,7 +401,7 @@ async def test_pruned_heights(api: Any, monkeypatch: pytest.MonkeyPatch) -> None
     from ledger.queries import Pruned
 
     def pruned(*_: object) -> None:
-        raise Pruned(0)
+        raise Pruned(0, 7)
 
     monkeypatch.setattr(api.engine.store, "state_at", pruned)
     check_problem(*await api.get("/v1/state/licence/x?height=0"), 410, "pruned")

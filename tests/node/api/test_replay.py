@@ -243,7 +243,7 @@ async def test_a_pruned_block_says_so(
     api: Any, cli: Cli, suspended: SignedTransaction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def pruned(n: int) -> Any:
-        raise Pruned(n)
+        raise Pruned(n, n + 1)
 
     monkeypatch.setattr(api.engine.store, "stored_block", pruned)
     ended = await cli.replay(suspended, "--step")

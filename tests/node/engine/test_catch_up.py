@@ -52,6 +52,7 @@ def header(n: int, parent: Digest, d: Digest) -> BlockHeader:
     )
 
 
+FIRST = Height(0)
 LAST = Height(3)
 
 
@@ -60,6 +61,7 @@ class Source:
     """A served chain: block 2 has a body, the others are NULL; 1 and 3 have certificates."""
 
     transaction: SignedTransaction
+    first_height: Height = FIRST
     certified_height: Height = LAST
     headers: dict[int, BlockHeader] = field(default_factory=dict)
     blocks: dict[int, StoredBlock] = field(default_factory=dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -269,3 +270,13 @@ async def test_answers_are_paid_by_their_size(bench: Bench) -> None:
     await bench.receive(*[encode(FetchBody(sha256(b"body")))] * 20)
     assert 4 <= len(bench.links.sent) <= 6
     assert bench.links.expelled == []
+
+
+async def test_peers_that_do_not_keep_what_is_asked_for_are_counted(bench: Bench) -> None:
+    """By their last answer, each once."""
+    bench.intake._source = SimpleNamespace(certified_height=Height(0))  # type: ignore[assignment]
+    for peer in ("org-1", "org-1", "org-2"):
+        bench.intake.asked_for_blocks(peer, FetchBlocks(Height(7)))
+        await bench.receive(encode(Blocks(Height(7), ())), peer=peer)
+        await asyncio.gather(*bench.intake._tasks)
+    assert [bench.intake.without(Height(n)) for n in (1, 7, 8)] == [2, 2, 0]

@@ -73,7 +73,7 @@ class World:
     def __init__(self) -> None:
         self._store = StateStore(MemoryStore(), Height(-1), 4)
         self.certified_height = Height(-1)
-        self.first_kept_height = Height(0)
+        self.first_height = Height(0)
         self.model: dict[StateKey, tuple[Value, int]] = {}
         self.fields: dict[str, tuple[str, ...]] = {}
         self.block({})
