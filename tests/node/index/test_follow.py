@@ -100,9 +100,9 @@ def test_an_index_below_the_blocks_that_are_kept_is_made_anew(
     sqlite: SqliteIndex, world: World
 ) -> None:
     catch_up(opened(sqlite, world))
-    world.first_height = Height(3)
+    world.first_height = Height(2)
     assert opened(sqlite, world).height == 2
-    world.first_height = Height(4)
+    world.first_height = Height(3)
     follower = opened(sqlite, world)
     assert follower.height is None
     world.block({("c", "later"): {"a": "later"}})
