@@ -22,11 +22,11 @@ from ledger.genesis import Genesis
 from ledger.snapshot import FolderSource, Manifest, SnapshotSource
 from ledger.snapshot_install import verified_manifest
 from ledger.storage.folder import DiskFolder
-from ledger.store import LedgerStore
 from ledger.trust import TrustAnchor
 from ledger.types import Height
 from node.config import load_config
 from node.home import Home, HomeInUse, load_genesis
+from node.opened import open_ledger
 from node.restore import NothingToGain, Restore
 from node.snapshots import Request
 
@@ -68,9 +68,7 @@ def create(home: Path, target: Path, height: int | None, as_json: bool) -> int:
 
 
 def _create_stopped(place: Home, genesis: Genesis, target: Path, height: int | None) -> Manifest:
-    if not (place.ledger / "CURRENT").exists():
-        raise Refused(f"{place.ledger} holds no database", "start the node once")
-    with contextlib.closing(LedgerStore.open(place.root, genesis)) as store:
+    with open_ledger(place, genesis) as store:
         n = Height(height) if height else snapshot_take.height_for(store, store.certified_height)
         if n is None:
             raise Refused("no block has a certificate yet", "start the node and wait for a block")
