@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from ledger.errors import IntegrityError
 from ledger.genesis import Genesis
 from ledger.snapshot import FolderSource, Manifest, SnapshotSource
 from ledger.snapshot_install import verified_manifest
-from ledger.storage.folder import DiskFolder
+from ledger.storage.folder import LOCK_NAME, UNFINISHED_SUFFIX, DiskFolder
 from ledger.trust import TrustAnchor
 from ledger.types import Height
 from node.config import load_config
@@ -112,9 +113,8 @@ def _check_target(target: Path) -> None:
         return
     if not target.is_dir():
         raise Refused(f"{target} is a file", "name a new folder with -o DIR")
-    strangers = [
-        entry.name for entry in target.iterdir() if not entry.name.startswith(("IN_USE", "0"))
-    ]
+    ours = re.compile(f"{LOCK_NAME}|{snapshot.CHUNK_NAME.pattern}({UNFINISHED_SUFFIX})?")
+    strangers = [entry.name for entry in target.iterdir() if not ours.fullmatch(entry.name)]
     if strangers:
         raise Refused(f"{target} is not empty: it holds {strangers[0]}", "name a new folder")
 
