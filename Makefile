@@ -47,9 +47,9 @@ check: setup ## what CI runs: format, lint, types, import contracts, the contrac
 	for contract in contracts/library/*.py; do $(BIN)/qiong contract lint "$$contract"; done
 	$(BIN)/python -m pytest
 
-soak: setup ## the long searches: an hour of random simulations, three quarters of one of the wide model check, five minutes of fuzzing
+soak: setup ## the long searches: an hour of random simulations, three quarters of one of the wide model check, random histories of the index, five minutes of fuzzing
 	$(BIN)/python -m tests.simulation.soak --minutes $${QIONG_SOAK_MINUTES:-60}
-	$(BIN)/python -m pytest -m slow tests/model
+	$(BIN)/python -m pytest -m slow tests/model tests/node/index
 	$(BIN)/python -m tests.fuzz --minutes $${QIONG_FUZZ_MINUTES:-5}
 
 chaos: setup ## breaks real validators for most of an hour: crashes, power losses, partitions, liars, disks

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
 
-from cli import output
+from cli import output, prooffile
 from cli.client import Client, path
 from cli.settings import Settings
 from cli.verified import Checker
@@ -27,43 +27,36 @@ def from_option(function: F) -> F:
 
 
 def proof_options(function: F) -> F:
-    """`-o FILE`, `--height` and `--qr` of commands that fetch a proof."""
-    decorated = click.option(
-        "--qr",
-        type=click.Path(dir_okay=False, path_type=Path),
-        metavar="FILE.png",
-        help="Also write the proof as a QR code.",
-    )(function)
-    decorated = click.option(
-        "--height", type=click.IntRange(0), help="As of this block; by default the newest."
-    )(decorated)
-    return click.option(
-        "-o",
-        "--output",
-        "output_file",
-        required=True,
-        type=click.Path(dir_okay=False, path_type=Path),
-        metavar="FILE.qproof",
-    )(decorated)
+    """`-o FILE`, `--qr`, and `--height` or `--at`, of commands that fetch a state proof."""
+    return prooffile.when_options(prooffile.file_options(function))
 
 
-def filter_options(*names: str) -> Callable[[F], F]:
-    """An option for each field to filter by, as `filters`, and `--limit`."""
+def list_options(*fields: str) -> Callable[[F], F]:
+    """An option for each field to filter by, ranges of last days and of times of change, as
+    `filters` (parameters of the API); `--limit` and `--cursor`."""
+    options = [(f"--{name}", name, name.upper(), f"Only this {name}.") for name in fields]
+    options += [
+        ("--expires-from", "expires_from", "DATE", "Last day on or after this one."),
+        ("--expires-to", "expires_to", "DATE", "Last day on or before this one."),
+        ("--changed-from", "changed_time_from", "TIME", "Last changed then or later (ISO 8601)."),
+        ("--changed-to", "changed_time_to", "TIME", "Last changed then or earlier."),
+    ]
 
     def decorate(function: F) -> F:
         def wrapper(**arguments: Any) -> Any:
-            given = {name: arguments.pop(f"filter_{name}") for name in names}
+            given = {name: arguments.pop(f"filter_{name}") for _, name, _, _ in options}
             filters = {name: value for name, value in given.items() if value is not None}
             return function(filters=filters, **arguments)
 
         wrapper.__doc__ = function.__doc__
         wrapper.__name__ = function.__name__
         wrapper.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
-        decorated: Any = click.option(
+        decorated: Any = click.option("--cursor", help="Where an earlier list ended.")(wrapper)
+        decorated = click.option(
             "--limit", type=click.IntRange(1, 10_000), default=LIST_LIMIT, show_default=True
-        )(wrapper)
-        for name in reversed(names):
-            decorated = click.option(f"--{name}", f"filter_{name}", metavar=name.upper())(decorated)
+        )(decorated)
+        for flag, name, metavar, words in reversed(options):
+            decorated = click.option(flag, f"filter_{name}", metavar=metavar, help=words)(decorated)
         return decorated  # type: ignore[no-any-return]
 
     return decorate
@@ -99,32 +92,59 @@ def show(settings: Settings, contract: str, key: str, subject: str) -> int:
 
 
 def list_entries(
-    settings: Settings, contract: str, prefix: str, filters: dict[str, str], limit: int
+    settings: Settings,
+    contract: str,
+    columns: Sequence[str],
+    filters: Mapping[str, str],
+    limit: int,
+    cursor: str | None,
 ) -> int:
-    """Print entries whose key starts with `prefix`, filtered by fields, a page at a time."""
-    rows: list[dict[str, Any]] = []
-    cursor: str | None = None
-    with Client(settings.nodes) as client:
-        while len(rows) < limit:
-            page = client.get(
+    """Print entries by the values of their fields, a page at a time.
+
+    `columns` are the words of the key after the contract's name, then fields.
+    """
+    items: list[dict[str, Any]] = []
+    heights: list[int] = []
+    node = settings.nodes[0]
+    with Client(settings.nodes) as client, output.progress("entries", limit) as bar:
+        while len(items) < limit and (cursor is not None or not heights):
+            answer = client.get(
                 path("v1", "search", contract),
-                limit=min(LIST_LIMIT, limit - len(rows)),
+                limit=min(LIST_LIMIT, limit - len(items)),
                 cursor=cursor,
                 **filters,
-            ).json()
-            rows += page["items"]
-            cursor = page.get("cursor")
-            if cursor is None:
-                break
-        node = client.nodes[0]
-    output.data(
-        rows,
-        settings.json,
-        [f"{row['key'].removeprefix(prefix)}  {output.pretty(row['value'])}" for row in rows],
-    )
-    if not settings.json:
-        output.message(f"{len(rows)} entries; unverified: said by {node}")
+            )
+            page = answer.json()
+            items += page["items"]
+            heights.append(page["height"])
+            cursor, node = page["cursor"], answer.node
+            bar.advance(len(page["items"]))
+    document = {
+        "items": items,
+        "cursor": cursor,
+        "height": heights[0],
+        "last_height": heights[-1],
+        "node": node,
+    }
+    if settings.json:
+        output.data(document, True, ())
+        return 0
+    if items:
+        heading = [column.upper() for column in columns]
+        output.table([*heading, "CHANGED"], [_cells(item, columns) for item in items])
+    at = f"block {heights[0]}" + (f" to {heights[-1]}" if heights[-1] != heights[0] else "")
+    output.message(f"{len(items)} entries; index at {at}; unverified: said by {node}")
+    if cursor is not None:
+        output.message(f"there are more: --cursor {cursor}")
     return 0
+
+
+def _cells(item: Mapping[str, Any], columns: Sequence[str]) -> list[object]:
+    """A row of the table: the parts of the key, then the fields that the value has."""
+    parts = item["key"].split("/")[1:]
+    value = item["value"] if isinstance(item["value"], dict) else {}
+    fields = [value.get(column, "") for column in columns[len(parts) :]]
+    return [*parts, *fields, item["changed_height"]]
 
 
 def history(settings: Settings, contract: str, key: str) -> int:
@@ -148,29 +168,12 @@ def save_proof(
     key: str,
     file: Path,
     height: int | None,
+    at: int | None,
     qr: Path | None,
 ) -> int:
     """Fetch a state proof into `file`; it is checked on the way if a trust file is named."""
+    prooffile.check_when(height, at)
     with Client(settings.nodes) as client:
         checker = Checker(client, settings.trust)
-        proof, assurance = checker.fetch_state_proof(contract, key, height=height)
-    return write_proof(settings, proof, file, qr, assurance)
-
-
-def write_proof(
-    settings: Settings, proof: bytes, file: Path, qr: Path | None, assurance: str
-) -> int:
-    """Write proof bytes to `file`, and as a QR code to `qr`."""
-    file.write_bytes(proof)
-    document = {"file": str(file), "bytes": len(proof)}
-    if qr is not None:
-        import segno
-
-        segno.make(proof, mode="byte", micro=False, boost_error=False, error="l").save(
-            str(qr), scale=3
-        )
-        document["qr"] = str(qr)
-    output.data(document, settings.json, [f"{file}  {len(proof)} bytes"])
-    if not settings.json:
-        output.message(assurance)
-    return 0
+        proof, assurance = checker.fetch_state_proof(contract, key, height=height, at_ms=at)
+    return prooffile.save(settings, proof, file, qr, assurance)

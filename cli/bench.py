@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -11,7 +12,7 @@ import click
 from cli import output
 from cli.settings import json_option
 from contracts.worker.executor import CALL_GAS_MAX
-from devnet.bench import calibration, contracts, gas_rows
+from devnet.bench import calibration, contracts, gas_rows, state
 
 SHOWN: Final = 12
 """Rows of the calibration shown without --json: the dearest for their gas."""
@@ -25,20 +26,55 @@ SHOWN: Final = 12
     help="With --contracts: processor time per gas of everything a contract can do. About a"
     " minute; ends with 1 if a price is too low.",
 )
+@click.option("--state", "states", is_flag=True, help="The state as it grows.")
+@click.option(
+    "--keys",
+    type=click.IntRange(1_000, 100_000_000),
+    multiple=True,
+    default=state.SIZES,
+    show_default=True,
+    help="With --state: how many keys; may be given several times. Ten million take about twenty"
+    " minutes and 4 GB of disk.",
+)
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="With --state: where to put the ledgers for as long as it takes; a disk, or syncing is"
+    " free.  [default: where temporary files are]",
+)
 @click.option("--runs", type=click.IntRange(1, 100), default=contracts.RUNS, show_default=True)
 @click.option(
     "--insecure-contracts", "insecure", is_flag=True, help="Without a locked-down worker."
 )
 @json_option
-def bench_command(calls: bool, calibrate: bool, runs: int, insecure: bool, as_json: bool) -> int:
+def bench_command(
+    calls: bool,
+    calibrate: bool,
+    states: bool,
+    keys: tuple[int, ...],
+    folder: Path | None,
+    runs: int,
+    insecure: bool,
+    as_json: bool,
+) -> int:
     """Measure on this machine; a busy one gives higher figures.
 
     --contracts runs the sample's licences and attestations in blocks of 500 transactions and shows
     processor time a transaction, in microseconds, of the validator and its worker together.
+
+    --state makes ledgers of ten thousand, a million and ten million licences on disk and shows
+    what changes and proofs cost in each.
     """
-    if not calls:
-        raise click.UsageError("say what to measure: --contracts")
+    if calls == states:
+        raise click.UsageError("say what to measure: --contracts or --state")
     document: dict[str, Any] = {"load": list(os.getloadavg())}
+    if states:
+        document["state"] = [_state(size, folder) for size in keys]
+        if not as_json:
+            _show_states(document)
+        output.data(document, as_json, [])
+        return 0
     document["calls"] = [_call(cost) for cost in _measured(runs, insecure)]
     if not as_json:
         _show_calls(document)
@@ -51,6 +87,40 @@ def bench_command(calls: bool, calibrate: bool, runs: int, insecure: bool, as_js
             _show_calibration(found)
     output.data(document, as_json, [])
     return code
+
+
+def _state(keys: int, folder: Path | None) -> dict[str, object]:
+    with output.progress(f"{keys:,} keys", keys) as steps:
+        return asdict(state.measure(keys, folder, steps.advance))
+
+
+def _show_states(document: dict[str, Any]) -> None:
+    output.table(
+        (
+            "keys", "cold", "tree", "block", "path B", "proof B", "proofs/s", "start s",
+            "opened MB", "used MB", "disk B/key",
+        ),
+        (
+            (
+                f"{cost['keys']:,}",
+                f"{cost['cold_us']:.1f}",
+                f"{cost['tree_us']:.1f}",
+                f"{cost['block_us']:.1f}",
+                f"{cost['path_bytes']:.0f}, max {cost['path_bytes_max']}",
+                f"max {cost['proof_bytes_max']}",
+                f"{cost['proofs_per_second']:.0f}",
+                f"{cost['start_seconds']:.1f}",
+                f"{cost['opened_mb']:.0f}",
+                f"{cost['used_mb']:.0f}",
+                f"{cost['disk_bytes']:.0f}",
+            )
+            for cost in document["state"]
+        ),
+    )  # fmt: skip
+    output.message(
+        f"cold, tree and block: µs of processor time a changed key in batches of {state.BATCH:,};"
+        f" load of this machine {document['load'][0]:.1f}"
+    )
 
 
 def _measured(runs: int, insecure: bool) -> list[contracts.CallCost]:

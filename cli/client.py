@@ -122,12 +122,12 @@ class Client:
         """GET all `paths`, a few at a time, answers in order."""
         return self._gather([self._any("GET", where, accept, None, "", {}) for where in paths])
 
-    def post_json(self, where: str, document: object, **query: object) -> Answer:
+    def post_json(
+        self, where: str, document: object, accept: str = "application/json", **query: object
+    ) -> Answer:
         """POST a JSON document to the first node that answers."""
         body = json.dumps(document, ensure_ascii=False).encode()
-        return self._runner.run(
-            self._any("POST", where, "application/json", body, "application/json", query)
-        )
+        return self._runner.run(self._any("POST", where, accept, body, "application/json", query))
 
     def post_transactions(self, raw: Sequence[bytes]) -> list[dict[str, Any]]:
         """Submit wire transactions in one request; one `{id, http, code}` each, in order."""

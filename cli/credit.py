@@ -98,11 +98,17 @@ def show(settings: Settings, subject: str, credit_list: str) -> int:
 
 
 @credit_group.command("list")
-@attestations.filter_options("list", "subject", "issuer", "grade", "status")
+@attestations.list_options("list", "subject", "issuer", "grade", "status")
 @common_options()
-def list_command(settings: Settings, filters: dict[str, str], limit: int) -> int:
-    """List entries (unverified: the node could leave some out)."""
-    return attestations.list_entries(settings, CONTRACT, "credit/", filters, limit)
+def list_command(
+    settings: Settings, filters: dict[str, str], limit: int, cursor: str | None
+) -> int:
+    """List entries that meet all conditions (unverified: the node could leave some out).
+
+    Each has its proof: `qiong credit proof`.
+    """
+    columns = ("list", "subject", "grade", "issuer", "status", "expires")
+    return attestations.list_entries(settings, CONTRACT, columns, filters, limit, cursor)
 
 
 @credit_group.command("history")
@@ -123,10 +129,11 @@ def proof(
     settings: Settings,
     subject: str,
     credit_list: str,
-    output_file: Path,
+    file: Path,
     height: int | None,
+    at: int | None,
     qr: Path | None,
 ) -> int:
     """Fetch the proof of an entry, or of its absence, into a file for `qiong proof verify`."""
     key = state_key(credit_list, subject)
-    return attestations.save_proof(settings, CONTRACT, key, output_file, height, qr)
+    return attestations.save_proof(settings, CONTRACT, key, file, height, at, qr)

@@ -1,4 +1,4 @@
-"""`qiong db`: the database of a node that is stopped."""
+"""`qiong db`: the database of a node that is stopped; `verify` and `stats`: `cli.db_check`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 import click
 
 from cli import output
+from cli.db_check import stats_command, verify_command
+from cli.db_index import drop_index, index_group
 from cli.settings import json_option
 from contracts.runner import WorkerRunner
 from contracts.sandbox import Sandbox
@@ -20,7 +22,12 @@ from node.rebuild import Rebuild
 
 @click.group("db")
 def db_group() -> None:
-    """Mend, or make smaller, the database of a node that is stopped."""
+    """Check, measure, mend, or make smaller, the database of a node that is stopped."""
+
+
+db_group.add_command(verify_command)
+db_group.add_command(stats_command)
+db_group.add_command(index_group)
 
 
 @db_group.command("rebuild")
@@ -35,7 +42,8 @@ def rebuild(home: Path, insecure_contracts: bool, as_json: bool) -> int:
     """Make the database anew by executing all blocks, and check it against their certificates.
 
     The node must be stopped. The old database is kept in `ledger.old`; if the result does not hold,
-    nothing is changed. Safe to break off and to start again.
+    nothing is changed. Safe to break off and to start again. The query index goes with the old
+    database.
     """
     place = Home(home.resolve())
     config = load_config(place.config)
@@ -53,6 +61,7 @@ def rebuild(home: Path, insecure_contracts: bool, as_json: bool) -> int:
                 for _ in work.run(runner):
                     bar.advance()
             kept = work.replace()
+        drop_index(place, config)
     seconds = time.monotonic() - began
     document = {
         "blocks": total,

@@ -1,8 +1,8 @@
 """How a command ends: one exit code per kind of end, one line of message, one line of hint.
 
 0 done; 1 executed and failed; 2 usage; 3 refused; 4 network, or outcome unknown; 5 integrity.
-`qiong proof verify` has codes of its own (`ledger.proofs`). Nothing here ever shows a stack trace
-for bad input; our own bugs do raise, and are reported as such.
+`qiong proof verify` has codes of its own (`ledger.proof_verdicts`). Nothing here ever shows a stack
+trace for bad input; our own bugs do raise, and are reported as such.
 """
 
 from __future__ import annotations

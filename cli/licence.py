@@ -97,11 +97,17 @@ def show(settings: Settings, licence_id: str) -> int:
 
 
 @licence_group.command("list")
-@attestations.filter_options("holder", "issuer", "type", "status")
+@attestations.list_options("holder", "issuer", "type", "status")
 @common_options()
-def list_command(settings: Settings, filters: dict[str, str], limit: int) -> int:
-    """List licences (unverified: the node could leave some out)."""
-    return attestations.list_entries(settings, CONTRACT, "licence/", filters, limit)
+def list_command(
+    settings: Settings, filters: dict[str, str], limit: int, cursor: str | None
+) -> int:
+    """List licences that meet all conditions (unverified: the node could leave some out).
+
+    Each has its proof: `qiong licence proof`.
+    """
+    columns = ("id", "type", "holder", "issuer", "status", "expires")
+    return attestations.list_entries(settings, CONTRACT, columns, filters, limit, cursor)
 
 
 @licence_group.command("history")
@@ -119,11 +125,10 @@ def history(settings: Settings, licence_id: str) -> int:
 def proof(
     settings: Settings,
     licence_id: str,
-    output_file: Path,
+    file: Path,
     height: int | None,
+    at: int | None,
     qr: Path | None,
 ) -> int:
     """Fetch the proof of a licence's state into a file for `qiong proof verify`."""
-    return attestations.save_proof(
-        settings, CONTRACT, state_key(licence_id), output_file, height, qr
-    )
+    return attestations.save_proof(settings, CONTRACT, state_key(licence_id), file, height, at, qr)

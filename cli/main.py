@@ -16,6 +16,7 @@ from cli.lazy import LazyGroup
 from ledger.errors import QiongError
 
 COMMANDS: Final = {
+    "backup": "cli.backup:backup_group",
     "bench": "cli.bench:bench_command",
     "block": "cli.block:block_group",
     "contract": "cli.contract:contract_group",

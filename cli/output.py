@@ -57,6 +57,16 @@ def clock(time_ms: int) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def size(count: int) -> str:
+    """Bytes for people: `7 B`, `1.5 MiB`."""
+    value, unit = float(count), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if value < 1024:
+            break
+        value, unit = value / 1024, larger
+    return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
+
+
 def table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
     """A table on stdout, as wide as its content."""
     grid = Table(box=None, pad_edge=False, header_style="bold")

@@ -156,14 +156,14 @@ class RemoteState:
         assert trust is not None
         document = [{"contract": contract, "key": key}]
         question = partial(
-            self._client.post_json, "/v1/proofs/state", document, height=self._height
+            self._client.post_json,
+            "/v1/proofs/state",
+            document,
+            accept=MSGPACK,
+            height=self._height,
         )
         answer = _patiently(self._client, self._height, question)
-        try:
-            (proof,) = (bytes.fromhex(item) for item in answer.json()["proofs"])
-        except (KeyError, TypeError, ValueError):
-            raise NotProven(f"{answer.node} gave no proof") from None
-        verdict = verify(proof, trust, key=f"{contract}/{key}")
+        verdict = verify(answer.body, trust, key=f"{contract}/{key}")
         if verdict.height != self._height:
             raise NotProven(
                 f"{answer.node} did not prove {contract}/{key} at height {self._height}:"

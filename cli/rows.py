@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 from cli.errors import Refused
 from ledger import canonical
@@ -20,6 +20,8 @@ from ledger.transaction import Call
 
 ROW_FIELDS: Final = frozenset({"contract", "method", "args", "from"})
 BAD_LINES_SHOWN: Final = 10
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,28 +55,34 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of an NDJSON file; blank lines are skipped. Raises `Refused` naming bad lines."""
+    """The rows of an NDJSON file, as `read_ndjson`."""
+    hint = 'nothing was sent; a line is {"contract": .., "method": .., "args": [..], "from": KEY}'
+    return number_rows(read_ndjson(path, _row, hint))
+
+
+def read_ndjson(path: Path, parse: Callable[[Any], T], hint: str) -> list[T]:
+    """What `parse` makes of each line's JSON; blank lines are skipped.
+
+    `parse` raises `ValueError`. Raises `Refused` naming all bad lines, with `hint`.
+    """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError:
         raise Refused(f"{path} is not UTF-8 text", "save it as UTF-8") from None
-    rows: list[tuple[Call, str]] = []
+    rows: list[T] = []
     bad: list[str] = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            rows.append(_row(parse_json(line)))
+            rows.append(parse(parse_json(line)))
         except (ValueError, canonical.EncodingError, RecursionError) as error:
             bad.append(f"line {number}: {error}")
     if bad:
         shown = "; ".join(bad[:BAD_LINES_SHOWN])
         more = f" and {len(bad) - BAD_LINES_SHOWN} more" if len(bad) > BAD_LINES_SHOWN else ""
-        raise Refused(
-            f"{path}: {shown}{more}",
-            'nothing was sent; a line is {"contract": .., "method": .., "args": [..], "from": KEY}',
-        )
-    return number_rows(rows)
+        raise Refused(f"{path}: {shown}{more}", hint)
+    return rows
 
 
 def number_rows(rows: Iterable[tuple[Call, str]]) -> list[Row]:

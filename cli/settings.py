@@ -17,9 +17,13 @@ from typing import Any, Final, TypeVar
 import click
 
 from cli.errors import Refused
+from node.config import Address
 
 DEFAULT_NODE: Final = "http://127.0.0.1:7600"
 """Where the first validator of a devnet listens."""
+
+ANYWHERE: Final = ("0.0.0.0", "::")
+"""Listening addresses that are no address to ask."""
 
 FILE_KEYS: Final = frozenset({"node", "keys", "trust", "passphrase_file"})
 
@@ -94,6 +98,14 @@ def resolve(
         passphrase_file=path(passphrase_file, "QIONG_PASSPHRASE_FILE", "passphrase_file"),
         json=json,
     )
+
+
+def api_url(address: Address) -> str:
+    """Where to ask, from this machine, a node that listens on `address`."""
+    host, port = address
+    if host in ANYWHERE:
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def json_option(function: F) -> F:

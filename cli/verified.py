@@ -11,6 +11,7 @@ node's word. A false "expired" can at worst make a row be sent again, which its 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,14 +24,17 @@ from cli.journal import Outcome, Signed
 from cli.trustfile import read_trust
 from ledger import canonical, merkle
 from ledger.errors import QiongError
-from ledger.proof_format import Proof, TransactionClaim
-from ledger.proofs import Verdict, verify
+from ledger.proof_claims import TransactionClaim
+from ledger.proof_format import Proof
+from ledger.proof_verdicts import Verdict, worst
+from ledger.proofs import verify, verify_each
 from ledger.receipt import CallOutcome, Event, Receipt
 from ledger.trust import TrustAnchor
 from ledger.types import Digest, Gas
 
 Status: TypeAlias = Literal["committed", "failed", "accepted", "expired", "unknown"]
 
+LIAR_HINT: Final = "do not believe this node; ask another one with --node, and tell its operator"
 TRUST_HINT: Final = "without a trust file nothing can be checked; name one with --trust FILE"
 
 
@@ -177,14 +181,43 @@ class Checker:
     ) -> tuple[bytes, str]:
         """The bytes of a state proof and how far they were checked."""
         answer = self._get_state_proof(contract, key, height, at_ms)
+        return self._checked(answer, [f"{contract}/{key}"], height, at_ms)
+
+    def fetch_states_proof(
+        self,
+        names: Sequence[tuple[str, str]],
+        *,
+        height: int | None = None,
+        at_ms: int | None = None,
+    ) -> tuple[bytes, str]:
+        """The bytes of one proof of many (contract, key), and how far they were checked."""
+        answer = self.client.post_json(
+            "/v1/proofs/state",
+            [{"contract": contract, "key": key} for contract, key in names],
+            accept=MSGPACK,
+            **self._when(height, at_ms),
+        )
+        return self._checked(answer, [f"{c}/{k}" for c, k in names], height, at_ms)
+
+    def fetch_consistency_proof(self, first: int, second: int | None = None) -> tuple[bytes, str]:
+        """The bytes of a proof that the chain at height `second`, by default the newest, goes on
+        from height `first`; and how far they were checked."""
+        answer = self.client.get(
+            "/v1/proofs/consistency", accept=MSGPACK, to=second, since=self._since, from_=first
+        )
         if self.trust is None:
             return answer.body, f"not checked: {TRUST_HINT}"
-        verdict = self._check_proof(answer, contract, key)
-        return answer.body, f"verified at height {verdict.height}: {verdict.verdict}"
+        verdict = verify(answer.body, self.trust)
+        self._refuse_wrong(answer, verdict)
+        asked = f"headers {first} to {verdict.height if second is None else second}"
+        if verdict.subject != asked:
+            raise NotProven(f"{answer.node} proved {verdict.subject} instead of {asked}", LIAR_HINT)
+        return answer.body, f"verified: {verdict.subject}"
 
     def fetch_transaction_proof(self, tx_id: Digest) -> tuple[bytes, str]:
         """The bytes of a transaction's proof and how far they were checked."""
-        answer = self.client.get(path("v1", "proofs", "transaction", tx_id.hex()), accept=MSGPACK)
+        where = path("v1", "proofs", "transaction", tx_id.hex())
+        answer = self.client.get(where, accept=MSGPACK, since=self._since)
         if self.trust is None:
             return answer.body, f"not checked: {TRUST_HINT}"
         verdict = verify(answer.body, self.trust, key=tx_id.hex())
@@ -195,9 +228,33 @@ class Checker:
         self, contract: str, key: str, height: int | None, at_ms: int | None = None
     ) -> Answer:
         where = path("v1", "proofs", "state", contract, key)
-        since = self.trust.height if self.trust is not None else None
-        at = None if at_ms is None else output.clock(at_ms)
-        return self.client.get(where, accept=MSGPACK, height=height, at=at, since=since)
+        return self.client.get(where, accept=MSGPACK, **self._when(height, at_ms))
+
+    @property
+    def _since(self) -> int | None:
+        return None if self.trust is None else self.trust.height
+
+    def _when(self, height: int | None, at_ms: int | None) -> dict[str, object]:
+        return {"height": height, "at": at_ms, "since": self._since}
+
+    def _checked(
+        self, answer: Answer, subjects: Sequence[str], height: int | None, at_ms: int | None
+    ) -> tuple[bytes, str]:
+        """The bytes of an answer if they prove `subjects`, no more and no less, as was asked."""
+        if self.trust is None:
+            return answer.body, f"not checked: {TRUST_HINT}"
+        verdicts = verify_each(answer.body, self.trust, at_ms=at_ms)
+        self._refuse_wrong(answer, worst(verdicts))
+        first = verdicts[0]
+        if sorted(verdict.subject for verdict in verdicts) != sorted(subjects):
+            raise NotProven(f"{answer.node} proved other keys than it was asked for", LIAR_HINT)
+        if height is not None and first.height != height:
+            raise NotProven(f"{answer.node} proved height {first.height}, not {height}", LIAR_HINT)
+        counts = Counter(verdict.verdict for verdict in verdicts)
+        words = [
+            name if len(verdicts) == 1 else f"{count} {name}" for name, count in counts.items()
+        ]
+        return answer.body, f"verified at height {first.height}: {', '.join(words)}"
 
     def _check_proof(self, answer: Answer, contract: str, key: str) -> Verdict:
         assert self.trust is not None
@@ -210,7 +267,7 @@ class Checker:
         if verdict.verdict in ("invalid", "untrusted"):
             raise NotProven(
                 f"{answer.node} answered with a proof that is {verdict.verdict}: {verdict.reason}",
-                "do not believe this node; ask another one with --node, and tell its operator",
+                LIAR_HINT,
             )
 
     def _view(self, tx_id: Digest, answer: Answer) -> TransactionView:
@@ -267,5 +324,5 @@ def _check_roots(
     if (calls_root, events_root) != (receipt.calls_root, receipt.events_root):
         raise NotProven(
             f"{node} gave calls or events that are not those of the proven receipt",
-            "do not believe this node; ask another one with --node, and tell its operator",
+            LIAR_HINT,
         )

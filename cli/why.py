@@ -26,7 +26,7 @@ from cli.divergence import (
     read_side,
 )
 from cli.errors import EXIT_FAILED, EXIT_INTEGRITY, EXIT_NETWORK, CommandError, NotProven
-from cli.settings import DEFAULT_NODE, Settings, common_options
+from cli.settings import DEFAULT_NODE, Settings, api_url, common_options
 from cli.wayout import Commands, steps
 from cli.why_words import Compared, Explanation
 from devnet import manifest
@@ -37,13 +37,10 @@ from ledger.store import LedgerStore
 from ledger.trust import TrustAnchor
 from ledger.types import Digest, Height
 from ledger.validators import Validator, ValidatorSet
-from node.config import Address, load_config
+from node.config import load_config
 from node.home import Home, HomeInUse, load_genesis
 from node.standing import Divergence, Standing
 from node.stopped import inspect
-
-ANYWHERE: Final = ("0.0.0.0", "::")
-"""Listening addresses that are no address to ask."""
 
 EXIT_CODES: Final = {
     "voting": 0,
@@ -143,7 +140,7 @@ def why_command(settings: Settings, home: Path | None) -> int:
 def _of_home(place: Home, named: Sequence[str]) -> Explanation:
     config = load_config(place.config)
     genesis = load_genesis(place, config.expect_hash)
-    url = _url(config.api_listen)
+    url = api_url(config.api_listen)
     others = [] if tuple(named) == (DEFAULT_NODE,) else list(named)
     devnet = Commands.of_home(place.root, url, None).devnet
     if devnet is not None:
@@ -166,13 +163,6 @@ def _running(
         standing = Standing.from_json(client.get("/v1/why").json())
         network = network or Network.said_by(client)
         return _explain(url, standing, network, Served(client), others, commands)
-
-
-def _url(address: Address) -> str:
-    host, port = address
-    if host in ANYWHERE:
-        host = "127.0.0.1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _pid(place: Home) -> int | None:

@@ -12,7 +12,7 @@ A wrong guess costs one read and changes nothing: the worker asks for what it la
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, TypeAlias, cast
+from typing import Final, TypeAlias
 
 from ledger import canonical
 from ledger.transaction import Call
@@ -28,8 +28,6 @@ ARGUMENT_SIZE_MIN: Final = 2
 
 SEARCHED_MAX: Final = 64
 """Misses of one batch that are taken apart: enough for every method to show its pattern."""
-
-_TEXT: Final = {str}
 
 StateKey: TypeAlias = tuple[str, str]
 Place: TypeAlias = "int | str"
@@ -49,9 +47,14 @@ class Prefetcher:
         """Keys that `call` will probably read, beyond the platform's own."""
         found: list[StateKey] = []
         for contract, parts in self._patterns.get((call.contract, call.method), ()):
-            texts = [part if type(part) is str else _argument(call, part[0]) for part in parts]
-            if set(map(type, texts)) == _TEXT:
-                found.append((contract, "".join(cast("list[str]", texts))))
+            texts: list[str] = []
+            for part in parts:
+                text = part if type(part) is str else _argument(call, part[0])
+                if type(text) is not str:
+                    break
+                texts.append(text)
+            else:
+                found.append((contract, "".join(texts)))
         return found
 
     def learn(self, calls: Sequence[Call], contract: str, key: str) -> bool:

@@ -155,7 +155,7 @@ class WorkerRunner:
         context: BlockContext,
         message: Callable[[], tuple[object, ...]],
         batch: _Batch,
-        parse: Callable[[canonical.Value], Parsed],
+        parse: Callable[[object], Parsed],
     ) -> Parsed:
         reason = ""
         for _ in range(self._attempts):

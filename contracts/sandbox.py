@@ -77,8 +77,8 @@ class WorkerLost(QiongError):
         super().__init__(f"contract worker lost: {reason}")
 
 
-Answer = list[canonical.Value]
-"""A message of the worker: its kind and what belongs to it."""
+Answer = list[object]
+"""A message of the worker: its kind and what belongs to it, unpacked and not looked at yet."""
 
 
 class Sandbox:
@@ -151,7 +151,7 @@ class Sandbox:
 
     def request(
         self, message: tuple[object, ...], reply: Callable[[Answer], tuple[object, ...]]
-    ) -> canonical.Value:
+    ) -> object:
         """Send `message` and return what the worker made of it.
 
         `reply` answers each question the worker asks meanwhile; what it raises passes through, with
@@ -207,7 +207,8 @@ class Sandbox:
         if size > wire.FRAME_BYTES_MAX:
             raise self._lost("a frame too large")
         try:
-            answer = canonical.decode(self._read(size, deadline))
+            # Only outcomes know what has to be canonical in it (`contracts.outcomes`).
+            answer = canonical.unpack(self._read(size, deadline))
         except canonical.DecodingError as error:
             raise self._lost(error.reason) from None
         if type(answer) is not list or not answer:

@@ -120,6 +120,27 @@ class StoredBlock:
     body: bytes | None
     transactions: tuple[bytes, ...]
 
+    def encode(self) -> bytes:
+        """What follows kind and height in its record."""
+        return canonical.encode([self.d, self.body, list(self.transactions)])
+
+    @classmethod
+    def parse(cls, n: Height, content: bytes) -> StoredBlock:
+        """What `encode` gave, its hashes unchecked. Raises `DecodingError`, `FieldError`."""
+        row = fields.array(canonical.decode(content), "decided", 3)
+        items = fields.bounded(row[2], "decided.transactions", BODY_TRANSACTIONS_MAX)
+        return cls(
+            n=n,
+            d=fields.digest(row[0], "decided.d"),
+            body=None
+            if row[1] is None
+            else fields.binary(row[1], "decided.body", size_max=BODY_BYTES_MAX),
+            transactions=tuple(
+                fields.binary(item, "decided.transaction", size_max=TRANSACTION_BYTES_MAX)
+                for item in items
+            ),
+        )
+
     def decode(self) -> DecidedBlock:
         """The block with every hash checked against `d`. Raises `BlockDamaged`."""
         try:
@@ -179,8 +200,7 @@ class BlockFiles:
 
         Raises `OutOfOrder`, `DecidedTwice`, and storage errors, after which nothing more goes.
         """
-        content = canonical.encode([block.d, block.body, list(block.transactions)])
-        payload = _payload(KIND_DECIDED, block.n, content)
+        payload = _payload(KIND_DECIDED, block.n, block.encode())
         with self._appending:
             if self._index.position(block.n) is not None:
                 stored = self.read(block.n)
@@ -226,19 +246,7 @@ class BlockFiles:
         if position is None:
             raise BlockMissing(n, index.first, index.last)
         content = self._content(index.decided[position], n)
-        row = fields.array(canonical.decode(content), "decided", 3)
-        items = fields.bounded(row[2], "decided.transactions", BODY_TRANSACTIONS_MAX)
-        return StoredBlock(
-            n=n,
-            d=fields.digest(row[0], "decided.d"),
-            body=None
-            if row[1] is None
-            else fields.binary(row[1], "decided.body", size_max=BODY_BYTES_MAX),
-            transactions=tuple(
-                fields.binary(item, "decided.transaction", size_max=TRANSACTION_BYTES_MAX)
-                for item in items
-            ),
-        )
+        return StoredBlock.parse(n, content)
 
     def certificate(self, n: Height) -> Certificate | None:
         """The certificate of exactly `n`, or None. Raises `BlockDamaged`."""
@@ -252,13 +260,25 @@ class BlockFiles:
                 return self.certificate(Height(height))
         return None
 
+    def place(self, n: Height) -> str:
+        """Where block `n` is stored, in words. Raises `BlockMissing`."""
+        index = self._index
+        position = index.position(n)
+        if position is None:
+            raise BlockMissing(n, index.first, index.last)
+        return self._log.place(index.decided[position])
+
+    def certificate_place(self, n: Height) -> str | None:
+        """Where the certificate of exactly `n` is stored, in words; None if there is none."""
+        sequence = self._certificate_sequence(n)
+        return None if sequence == _NONE else self._log.place(sequence)
+
     def quarantined(self, n: Height) -> dict[Digest, bytes]:
         """Transactions taken out of block `n`, each with its authorisation."""
         found: dict[Digest, bytes] = {}
         for sequence in self._quarantines.get(n, ()):
-            row = fields.array(canonical.decode(self._content(sequence, n)), "quarantine", 2)
-            tx_id = fields.digest(row[0], "quarantine.transaction")
-            found[tx_id] = fields.binary(row[1], "quarantine.authorisation")
+            tx_id, authorisation = parse_quarantine(self._content(sequence, n))
+            found[tx_id] = authorisation
         return found
 
     def promised(self, n: Height) -> frozenset[Digest]:
@@ -308,8 +328,8 @@ class BlockFiles:
         return _NONE if position is None else index.certificates[position]
 
     def _note_record(self, record: Record) -> None:
-        height = Height(int.from_bytes(record.payload[1:_HEAD], "big"))
-        self._note(record.payload[0], height, record.sequence)
+        kind, height, _ = split_record(record.payload)
+        self._note(kind, height, record.sequence)
 
     def _note(self, kind: int, n: Height, sequence: int) -> None:
         index = self._index
@@ -350,6 +370,18 @@ class _Index:
     def position(self, n: int) -> int | None:
         position = n - self.first
         return position if 0 <= position < len(self.decided) else None
+
+
+def split_record(payload: bytes) -> tuple[int, Height, bytes]:
+    """Kind, height and content of a record of the block files."""
+    return payload[0], Height(int.from_bytes(payload[1:_HEAD], "big")), payload[_HEAD:]
+
+
+def parse_quarantine(content: bytes) -> tuple[Digest, bytes]:
+    """Transaction and authorisation of a quarantine's record. Raises `FieldError` and its kin."""
+    row = fields.array(canonical.decode(content), "quarantine", 2)
+    authorisation = fields.binary(row[1], "quarantine.authorisation")
+    return fields.digest(row[0], "quarantine.transaction"), authorisation
 
 
 def _payload(kind: int, n: Height, content: bytes) -> bytes:

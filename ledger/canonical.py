@@ -60,6 +60,14 @@ def encode(value: Value) -> bytes:
     return pack(_normal(value, DEPTH_MAX))
 
 
+def normal(value: object, depth: int = DEPTH_MAX) -> Value:
+    """`value` in the form that `pack` takes, nested by no more than `depth` levels.
+
+    Raises `EncodingError` as `encode` does, but for lone surrogates.
+    """
+    return cast(Value, _normal(value, depth))
+
+
 def pack(value: object) -> bytes:
     """`encode` of a value known to be normal: plain types (no tuples), 64-bit integers, maps in
     key order.
@@ -67,7 +75,8 @@ def pack(value: object) -> bytes:
     Whoever is not sure calls `encode`; it costs a walk. Raises `EncodingError` for surrogates.
     """
     try:
-        return cast(bytes, _packer.pack(value))
+        packed: bytes = _packer.pack(value)
+        return packed
     except UnicodeEncodeError:
         raise EncodingError("a string with lone surrogates") from None
 
@@ -174,6 +183,8 @@ _packer: Final = msgpack.Packer(use_bin_type=True, strict_types=True)
 _PLAIN: Final = frozenset({str, bytes, bool, type(None)})
 """Types of which every value is canonical as it is (lone surrogates are found while packing)."""
 
+_INTEGERS: Final = frozenset({int})
+
 
 def _normal(value: object, depth: int) -> object:
     """Check `value` and put maps in key order, leaving scalars as they are."""
@@ -190,8 +201,13 @@ def _normal(value: object, depth: int) -> object:
     if kind is list or kind is tuple:
         # Scalars are most of what there is, and a call for each would be most of the time.
         items = cast(Sequence[object], value)
-        if set(map(type, items)) <= _PLAIN:
+        kinds = set(map(type, items))
+        if kinds <= _PLAIN:
             return list(items)
+        if kinds == _INTEGERS:
+            numbers = cast(Sequence[int], items)
+            if min(numbers) >= INTEGER_MIN and max(numbers) <= INTEGER_MAX:
+                return list(numbers)
         return [
             item
             if type(item) in _PLAIN or (type(item) is int and INTEGER_MIN <= item <= INTEGER_MAX)
@@ -208,8 +224,8 @@ def _normal_map(value: dict[object, object], depth: int) -> dict[str, object]:
         if type(key) is not str:
             raise EncodingError(f"a map key of type {type(key).__name__}")
     named = cast("dict[str, object]", value)
-    # Code-point order is UTF-8 byte order (RFC 3629 §1).
-    return {
-        key: item if type(item := named[key]) in _PLAIN else _normal(item, depth)
-        for key in sorted(named)
-    }
+    normal = {}
+    for key in sorted(named):  # code-point order is UTF-8 byte order (RFC 3629 §1)
+        item = named[key]
+        normal[key] = item if type(item) in _PLAIN else _normal(item, depth)
+    return normal

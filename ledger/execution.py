@@ -2,7 +2,7 @@
 
 `execute` reads the chain below the block, lets a `CallRunner` run the transactions' calls, and
 returns an `Executed` value. It commits nothing, and for the same chain and body it returns the same
-bytes on every machine; live execution, replay, `db verify`, dry runs and contract tests all call
+bytes on every machine; live execution, replay, `db rebuild`, dry runs and contract tests all call
 it. What it fixes:
 
 - time: `max(parent + 1, timestamp_ms)` of the body; parent + 1 for NULL;

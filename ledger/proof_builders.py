@@ -11,18 +11,26 @@ from dataclasses import dataclass
 
 from ledger import merkle
 from ledger.block import BlockHeader
-from ledger.history import NodeReader, inclusion_proof
-from ledger.proof_format import (
-    Anchor,
+from ledger.history import NodeReader, consistency_proof, inclusion_proof
+from ledger.proof_claims import (
     CallClaim,
-    Handover,
+    ConsistencyClaim,
+    Entry,
     HeaderClaim,
-    HistoryAnchor,
-    Proof,
     StateClaim,
+    StatesClaim,
     TransactionClaim,
 )
+from ledger.proof_format import (
+    PROOF_SIZE_MAX,
+    Anchor,
+    Handover,
+    HistoryAnchor,
+    Proof,
+    ProofTooLarge,
+)
 from ledger.receipt import CallOutcome, Receipt
+from ledger.state_multiproof import merge_proofs
 from ledger.state_proof import StateProof
 
 
@@ -37,6 +45,28 @@ def build_state_proof(
 ) -> bytes:
     """A `.qproof` of the canonical `value` bytes at (contract, key), or of their absence."""
     return Proof(StateClaim(contract, key, value, path), header, anchor, tuple(handovers)).encode()
+
+
+def build_states_proof(
+    proven: Sequence[tuple[Entry, StateProof]],
+    header: BlockHeader,
+    anchor: Anchor,
+    handovers: Sequence[Handover] = (),
+) -> bytes:
+    """A `.qproof` of many entries, different ones and at least one, each given with its own path.
+
+    Raises `ProofTooLarge`.
+    """
+    asked = [(entry.asked(), entry, path) for entry, path in proven]
+    asked.sort(key=lambda row: row[0].key_hash)
+    claim = StatesClaim(
+        tuple(entry for _, entry, _ in asked),
+        merge_proofs([(each, path) for each, _, path in asked]),
+    )
+    data = Proof(claim, header, anchor, tuple(handovers)).encode()
+    if len(data) > PROOF_SIZE_MAX:
+        raise ProofTooLarge(len(data))
+    return data
 
 
 @dataclass(frozen=True)
@@ -95,6 +125,25 @@ def build_header_proof(
 ) -> bytes:
     """A `.qproof` that `header` is the chain's."""
     return Proof(HeaderClaim(), header, anchor, tuple(handovers)).encode()
+
+
+def build_consistency_proof(
+    earlier: BlockHeader,
+    header: BlockHeader,
+    read: NodeReader,
+    anchor: Anchor,
+    handovers: Sequence[Handover] = (),
+) -> bytes:
+    """A `.qproof` that the chain at `header` goes on from `earlier`, not a later one.
+
+    `read` gives the stored nodes of the history.
+    """
+    path, consistency = [], []
+    if earlier.n < header.n:
+        path = inclusion_proof(earlier.n, header.n, read)
+        consistency = consistency_proof(earlier.n, header.n, read) if earlier.n else []
+    claim = ConsistencyClaim(earlier, tuple(path), tuple(consistency))
+    return Proof(claim, header, anchor, tuple(handovers)).encode()
 
 
 def history_anchor(

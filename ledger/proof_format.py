@@ -8,18 +8,15 @@ QR code and nothing in it can disagree with itself.
 
     proof     [1, claim, header, anchor, [handover...]]
 
-    claim     [1, contract, key, value or nil, state proof]           state; nil = absent
-              [2, receipt, transaction path, receipt path, call]      transaction
-              [3]                                                     the header itself
-    call      nil, or [outcome, sides, path]
+    claim     what is claimed of the header (`ledger.proof_claims`)
     anchor    [0]                                the header that the verifier trusts already
               [1, signatures]                    its own certificate
               [2, later header, path, anchor]    in the history of a later, anchored header
               [3, next header, anchor]           the parent of the next, anchored header
     handover  [header, signatures, next validators]
 
-Headers, receipts, outcomes and values are byte strings holding their own canonical form, for that
-is what is hashed. A path is its hashes in one byte string, from the leaf upwards.
+Headers are byte strings holding their own canonical form, for that is what is hashed. A path is its
+hashes in one byte string, from the leaf upwards.
 """
 
 from __future__ import annotations
@@ -31,11 +28,8 @@ from ledger import canonical, fields
 from ledger.block import BlockHeader
 from ledger.certificate import Certificate
 from ledger.errors import FieldError, InvalidInput
-from ledger.hashing import DIGEST_SIZE
-from ledger.merkle import PATH_MAX
-from ledger.receipt import CallOutcome, Receipt, check_code, check_status
-from ledger.state_proof import StateProof
-from ledger.types import Digest, Gas, Signature
+from ledger.proof_claims import Claim, Path, read_claim, read_header, read_kind, read_path
+from ledger.types import Signature
 from ledger.validators import VALIDATORS_MAX, ValidatorSet
 
 FORMAT_VERSION: Final = 1
@@ -49,90 +43,21 @@ HANDOVERS_MAX: Final = 512
 ANCHOR_DEPTH_MAX: Final = 3
 """Headers between the proven one and the certified one: its child, then a later one, and room."""
 
-CONTRACT_SIZE_MAX: Final = 128
-KEY_SIZE_MAX: Final = 4096
-"""Longest names that fit in a file; contracts keep to far shorter ones."""
-
-CLAIM_STATE: Final = 1
-CLAIM_TRANSACTION: Final = 2
-CLAIM_HEADER: Final = 3
-
 ANCHOR_TRUSTED: Final = 0
 ANCHOR_CERTIFICATE: Final = 1
 ANCHOR_HISTORY: Final = 2
 ANCHOR_PARENT: Final = 3
-
-Path: TypeAlias = tuple[Digest, ...]
 
 
 class ProofTooLarge(InvalidInput):
     """More bytes than any proof has."""
 
     code = "proof_too_large"
+    hint = "ask for fewer keys in one proof"
 
     def __init__(self, size: int) -> None:
         self.size = size
-        super().__init__(f"a proof of {size} bytes; at most {PROOF_SIZE_MAX} are read")
-
-
-@dataclass(frozen=True, slots=True)
-class StateClaim:
-    """What the state after the block holds at (contract, key): canonical bytes, or nothing."""
-
-    contract: str
-    key: str
-    value: bytes | None
-    path: StateProof
-
-    def to_value(self) -> list[canonical.Value]:
-        return [CLAIM_STATE, self.contract, self.key, self.value, self.path.to_value()]
-
-
-@dataclass(frozen=True, slots=True)
-class CallClaim:
-    """One call of the transaction, by its leaf in `calls_root`.
-
-    The number of calls stands in no header, so the path names its sides itself: bit i of `sides`
-    is set when hash i stands on the left.
-    """
-
-    index: int
-    outcome: CallOutcome
-    sides: int
-    path: Path
-
-    def to_value(self) -> list[canonical.Value]:
-        return [self.outcome.leaf(self.index), self.sides, b"".join(self.path)]
-
-
-@dataclass(frozen=True, slots=True)
-class TransactionClaim:
-    """That a transaction was executed in the block, and with which receipt."""
-
-    receipt: Receipt
-    transaction_path: Path
-    receipt_path: Path
-    call: CallClaim | None = None
-
-    def to_value(self) -> list[canonical.Value]:
-        return [
-            CLAIM_TRANSACTION,
-            self.receipt.encode(),
-            b"".join(self.transaction_path),
-            b"".join(self.receipt_path),
-            self.call.to_value() if self.call else None,
-        ]
-
-
-@dataclass(frozen=True, slots=True)
-class HeaderClaim:
-    """That the header is the chain's, and nothing more."""
-
-    def to_value(self) -> list[canonical.Value]:
-        return [CLAIM_HEADER]
-
-
-Claim: TypeAlias = StateClaim | TransactionClaim | HeaderClaim
+        super().__init__(f"a proof of {size} bytes; it may have {PROOF_SIZE_MAX}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,8 +153,8 @@ class Proof:
         if row[0] != FORMAT_VERSION or type(row[0]) is not int:
             raise FieldError("proof.version", str(FORMAT_VERSION), row[0])
         return cls(
-            claim=_claim(row[1]),
-            header=_header(row[2], "header"),
+            claim=read_claim(row[1]),
+            header=read_header(row[2], "header"),
             anchor=_anchor(row[3], ANCHOR_DEPTH_MAX),
             handovers=tuple(
                 _handover(item) for item in fields.bounded(row[4], "handovers", HANDOVERS_MAX)
@@ -237,59 +162,8 @@ class Proof:
         )
 
 
-def _kind(value: object, field: str) -> tuple[int, list[object]]:
-    row = fields.array(value, field)
-    if not row:
-        raise FieldError(field, "a kind", row)
-    return fields.natural(row[0], f"{field}.kind"), row
-
-
-def _claim(value: object) -> Claim:
-    kind, row = _kind(value, "claim")
-    if kind == CLAIM_STATE:
-        fields.array(row, "claim", 5)
-        return StateClaim(
-            contract=fields.text(row[1], "claim.contract", CONTRACT_SIZE_MAX),
-            key=fields.text(row[2], "claim.key", KEY_SIZE_MAX),
-            value=None
-            if row[3] is None
-            else fields.binary(row[3], "claim.value", size_max=PROOF_SIZE_MAX),
-            path=StateProof.from_value(row[4]),
-        )
-    if kind == CLAIM_TRANSACTION:
-        fields.array(row, "claim", 5)
-        return TransactionClaim(
-            receipt=Receipt.decode(fields.binary(row[1], "claim.receipt")),
-            transaction_path=_path(row[2], "claim.transaction_path"),
-            receipt_path=_path(row[3], "claim.receipt_path"),
-            call=None if row[4] is None else _call(row[4]),
-        )
-    if kind == CLAIM_HEADER:
-        fields.array(row, "claim", 1)
-        return HeaderClaim()
-    raise FieldError("claim.kind", "1, 2 or 3", kind)
-
-
-def _call(value: object) -> CallClaim:
-    row = fields.array(value, "call", 3)
-    data = fields.binary(row[0], "call.outcome", size_max=PROOF_SIZE_MAX)
-    leaf = fields.array(canonical.decode(data), "call.outcome", 5)
-    path = _path(row[2], "call.path")
-    return CallClaim(
-        index=fields.natural(leaf[0], "call.index"),
-        outcome=CallOutcome(
-            status=check_status(leaf[1], "call.status"),
-            code=check_code(leaf[2], "call.code"),
-            gas=Gas(fields.natural(leaf[3], "call.gas")),
-            result=leaf[4],  # type: ignore[arg-type]  # canonical.decode gives nothing else
-        ),
-        sides=fields.natural(row[1], "call.sides", (1 << len(path)) - 1),
-        path=path,
-    )
-
-
 def _anchor(value: object, depth: int) -> Anchor:
-    kind, row = _kind(value, "anchor")
+    kind, row = read_kind(value, "anchor")
     if kind == ANCHOR_TRUSTED:
         fields.array(row, "anchor", 1)
         return TrustedAnchor()
@@ -300,33 +174,20 @@ def _anchor(value: object, depth: int) -> Anchor:
         raise FieldError("anchor", f"at most {ANCHOR_DEPTH_MAX} nested", value)
     if kind == ANCHOR_HISTORY:
         fields.array(row, "anchor", 4)
-        later = _header(row[1], "anchor.later")
-        return HistoryAnchor(later, _path(row[2], "anchor.path"), _anchor(row[3], depth - 1))
+        later = read_header(row[1], "anchor.later")
+        return HistoryAnchor(later, read_path(row[2], "anchor.path"), _anchor(row[3], depth - 1))
     if kind == ANCHOR_PARENT:
         fields.array(row, "anchor", 3)
-        return ParentAnchor(_header(row[1], "anchor.child"), _anchor(row[2], depth - 1))
+        return ParentAnchor(read_header(row[1], "anchor.child"), _anchor(row[2], depth - 1))
     raise FieldError("anchor.kind", "0, 1, 2 or 3", kind)
 
 
 def _handover(value: object) -> Handover:
     row = fields.array(value, "handover", 3)
     return Handover(
-        _header(row[0], "handover.header"),
+        read_header(row[0], "handover.header"),
         _signatures(row[1]),
         ValidatorSet.from_value(row[2]),
-    )
-
-
-def _header(value: object, field: str) -> BlockHeader:
-    return BlockHeader.decode(fields.binary(value, field))
-
-
-def _path(value: object, field: str) -> Path:
-    data = fields.binary(value, field, size_max=PATH_MAX * DIGEST_SIZE)
-    if len(data) % DIGEST_SIZE:
-        raise FieldError(field, "whole hashes", len(data))
-    return tuple(
-        Digest(data[offset : offset + DIGEST_SIZE]) for offset in range(0, len(data), DIGEST_SIZE)
     )
 
 

@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 
 from ledger import schema
 from ledger.block import BlockHeader
-from ledger.hashing import DIGEST_SIZE
+from ledger.state_proof import state_key_hash
 from ledger.storage.interface import KeyValueStore, prefix_stop
 from ledger.types import Height
 
@@ -72,9 +72,9 @@ def _version_rows(kv: KeyValueStore, height: int, base: Height) -> Deletions:
     """The versions that the keys changed by block `height` had before their newest one at or
     below the base; that one too if it is a deletion."""
     rows: Deletions = {}
-    changed = kv.get(schema.by_height(schema.CHANGED, height)) or b""
-    for start in range(0, len(changed), DIGEST_SIZE):
-        key_hash = changed[start : start + DIGEST_SIZE]
+    changed = kv.get(schema.by_height(schema.CHANGED, height))
+    for name in [] if changed is None else schema.decode_names(changed):
+        key_hash = state_key_hash(*name)
         newest = kv.get(schema.TREE + key_hash)
         if newest is None:
             continue

@@ -20,10 +20,11 @@ from ledger.block import BlockHeader, DecidedBlock
 from ledger.block_files import BlockFiles, StoredBlock
 from ledger.certificate import Certificate
 from ledger.errors import IntegrityError, InvalidInput
+from ledger.execution import StateKey
 from ledger.genesis import Genesis
 from ledger.receipt import CallOutcome, Event, Receipt
 from ledger.schema import StoredResult, Version
-from ledger.state_rows import StateEntry
+from ledger.state_rows import Entry, StateEntry
 from ledger.state_store import StateStore
 from ledger.storage.interface import KeyValueStore
 from ledger.types import Digest, Height, TimeMs
@@ -164,7 +165,7 @@ class ChainReader:
     def state_entries(self, n: Height) -> Iterator[StateEntry]:
         """Every value after block `n`, in the order of the rows."""
         self._check(n)
-        return self._state.entries_at(n)
+        return self._state.all_entries_at(n)
 
     def executed_results(self, n: Height) -> list[StoredResult]:
         """The leaves of an executed block, certified or not: not for clients, either."""
@@ -208,6 +209,28 @@ class ChainReader:
         """At most `limit` keys with `prefix` after block `n`, in order, beyond `after` if given."""
         self._check(n)
         return self._state.keys_at(contract, prefix, limit, n, after)
+
+    def entry_at(self, contract: str, key: str, n: Height) -> Entry | None:
+        """The entry (contract, key) after block `n`, if there is one."""
+        self._check(n)
+        return self._state.entry_at(contract, key, n)
+
+    def entries_at(
+        self, contract: str, limit: int, n: Height, after: str | None = None
+    ) -> list[Entry]:
+        """At most `limit` entries after block `n`, in the order of their keys, beyond `after`."""
+        self._check(n)
+        return self._state.entries_at(contract, limit, n, after)
+
+    def changed(self, n: Height) -> list[StateKey]:
+        """The (contract, key) that block `n` wrote or deleted."""
+        self._check(n)
+        return self._state.changed(n)
+
+    @property
+    def first_kept_height(self) -> Height:
+        """The lowest block in the block files; lower ones were pruned."""
+        return self._blocks.first_height
 
     def versions(self, contract: str, key: str, limit: int = VERSIONS_MAX) -> list[Version]:
         """The certified writes to (contract, key) as (height, value or None), newest first."""

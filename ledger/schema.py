@@ -10,7 +10,7 @@
     t key hash              a key's newest version for the state tree: n 8 | value hash, or n 8
     v key hash, n           a superseded version, written at n: 01 value; or the key's deletion: 00
     d contract 00 01 n key  empty; block n deleted the key
-    c n                     key hashes changed by block n
+    c n                     names changed by block n: canonical [[contract, key]...]
     u n                     undo data of block n, kept for the newest blocks only
     p n                     the state tree's bucket roots before block n, now and then
     M name                  executed height, chain id, form of the rows; once older blocks were
@@ -31,12 +31,13 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias, cast
 
 from ledger import canonical, fields
+from ledger.errors import FieldError
 from ledger.execution import ExecutedTransaction
 from ledger.hashing import DIGEST_SIZE
 from ledger.receipt import CallOutcome, Event, Receipt, check_code, check_status
 from ledger.types import Digest, Gas, Height
 
-FORM: Final = 2
+FORM: Final = 3
 """Counts up when rows change; another form is rebuilt from the block files."""
 
 HEADER: Final = b"H"
@@ -203,6 +204,21 @@ def decode_result(entry: bytes) -> StoredResult:
         call_leaves=_leaves(row[2], size_max),
         event_leaves=_leaves(row[3], size_max),
     )
+
+
+def encode_names(names: Iterable[tuple[str, str]]) -> bytes:
+    return canonical.encode([list(name) for name in names])
+
+
+def decode_names(data: bytes) -> list[tuple[str, str]]:
+    return [_name(item) for item in fields.array(canonical.decode(data), "names")]
+
+
+def _name(item: object) -> tuple[str, str]:
+    contract, key = fields.array(item, "name", 2)
+    if type(contract) is not str or type(key) is not str:
+        raise FieldError("name", "contract and key", item)
+    return contract, key
 
 
 def _leaves(value: object, size_max: int) -> tuple[bytes, ...]:

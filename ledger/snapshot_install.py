@@ -104,7 +104,7 @@ def install(kv: KeyValueStore, genesis: Genesis, source: SnapshotSource) -> Iter
             f"its state has the root {tree.root.hex()}, header {header.n} says"
             f" {header.state_root.hex()}"
         )
-    rows[schema.by_height(schema.BUCKET_ROOTS, header.n)] = tree.bucket_roots()
+    rows[schema.by_height(schema.BUCKET_ROOTS, header.n)] = tree.crown_hashes()
     rows[schema.META_CHAIN] = genesis.chain_id
     rows[schema.META_FORM] = bytes([schema.FORM])
     rows[schema.META_EXECUTED] = header.n.to_bytes(8, "big")

@@ -1,7 +1,7 @@
-"""One of the 65,536 subtrees of the state tree: all entries whose key hashes share 16 bits.
+"""The lowest subtrees of the state tree: all entries whose key hashes share their first 20 bits.
 
 A bucket is an immutable tuple, so that versions of the state share what did not change, and the
-garbage collector does not follow it. Bits below the sixteenth choose one of 2^s slots; s grows with
+garbage collector does not follow it. Bits below the twentieth choose one of 2^s slots; s grows with
 the number of entries so that a slot holds about one, whatever the size of the state. Over the slots
 stands a binary heap of their subtrees:
 
@@ -15,7 +15,7 @@ An entry is 96 bytes: leaf hash, key hash, value hash. A subtree is empty (no by
 (its 96 bytes), or an inner node's hash (32 bytes); the length tells which, and the first 32 bytes
 are the hash that the level above takes.
 
-Left out: where buckets are kept (`ledger.state_tree`), and the levels above.
+Left out: the levels above (`ledger.state_crown`, `ledger.state_tree`), and where buckets are kept.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from hashlib import sha256
 from typing import Final, TypeAlias, cast
 
 from ledger.hashing import ZERO_DIGEST
-from ledger.state_proof import FIXED_DEPTH
 from ledger.types import Digest
 
 Bucket: TypeAlias = tuple[int | bytes, ...]
@@ -36,16 +35,28 @@ ENTRY_SIZE: Final = 96
 KEY_SIZE: Final = 32
 RECORD_SIZE: Final = 64
 
+BUCKET_DEPTH: Final = 20
+"""Where buckets begin. A bucket not in memory costs reading and hashing all it holds: a million of
+them hold ten of ten million keys each."""
+
 SLOT_BITS_MAX: Final = 12
-"""Slots of a bucket at most: 2^12 keep a quarter of a billion entries at about one a slot."""
+"""Slots of a bucket at most: 2^12 keep four billion entries at about one a slot."""
+
+_SLOTS_END: Final = 40 - BUCKET_DEPTH
+"""Bits below `BUCKET_DEPTH` in the key's first five bytes."""
 
 EMPTY_BUCKET: Final[Bucket] = (0, b"", b"")
 EMPTY_SUBTREE: Final = b""
 
 
-def bucket_hash(bucket: Bucket) -> bytes:
-    """Hash of the bucket's subtree at depth 16; `ZERO_DIGEST` if it holds nothing."""
-    return cast(bytes, bucket[1])[:32] or ZERO_DIGEST
+def bucket_subtree(bucket: Bucket) -> bytes:
+    """The bucket's subtree at `BUCKET_DEPTH`."""
+    return cast(bytes, bucket[1])
+
+
+def bucket_of(subtree: bytes) -> Bucket:
+    """The bucket of a subtree that is empty or one entry."""
+    return (1, subtree, subtree) if subtree else EMPTY_BUCKET
 
 
 def bucket_size(bucket: Bucket) -> int:
@@ -55,13 +66,17 @@ def bucket_size(bucket: Bucket) -> int:
 
 def build_bucket(records: bytes) -> Bucket:
     """Bucket of concatenated (key hash, value hash) records, 64 bytes each, ascending by key."""
-    entries = [
+    return _build(entries_of(records))
+
+
+def entries_of(records: bytes) -> list[bytes]:
+    """The entries that concatenated records stand for."""
+    return [
         sha256(b"\x00" + record).digest() + record
         for record in (
             records[offset : offset + RECORD_SIZE] for offset in range(0, len(records), RECORD_SIZE)
         )
     ]
-    return _build(entries)
 
 
 def changed_bucket(bucket: Bucket, changes: Iterable[Change]) -> Bucket:
@@ -69,11 +84,11 @@ def changed_bucket(bucket: Bucket, changes: Iterable[Change]) -> Bucket:
     work = cast("list[bytes]", list(bucket))
     slot_count = len(work) // 3
     bits = slot_count.bit_length() - 1
-    shift, mask = 24 - bits, slot_count - 1
+    shift, mask = _SLOTS_END - bits, slot_count - 1
     grown = 0
     dirty: list[int] = []
     for key_hash, value_hash in changes:
-        # Bytes 2 to 4 hold the bits below the sixteenth, of which the first `bits` name the slot.
+        # Bytes 2 to 4 hold the bits below the twentieth, of which the first `bits` name the slot.
         slot = int.from_bytes(key_hash[2:5], "big") >> shift & mask
         before = work[2 * slot_count + slot]
         if value_hash is None:
@@ -102,7 +117,7 @@ def find_value(bucket: Bucket, key_hash: bytes) -> Digest | None:
 
 
 def bucket_way(bucket: Bucket, key_hash: bytes) -> tuple[list[bytes], bytes]:
-    """Siblings from depth 17 down on `key_hash`'s way, and the subtree in which it ends.
+    """Siblings below the bucket's root on `key_hash`'s way, and the subtree in which it ends.
 
     That subtree is empty or one entry: the key's own, or another's.
     """
@@ -111,18 +126,18 @@ def bucket_way(bucket: Bucket, key_hash: bytes) -> tuple[list[bytes], bytes]:
     place = int.from_bytes(key_hash, "big")
     siblings: list[bytes] = []
     node = 1
-    for depth in range(FIXED_DEPTH, FIXED_DEPTH + bits):
+    for depth in range(BUCKET_DEPTH, BUCKET_DEPTH + bits):
         if len(nodes[node]) != KEY_SIZE:
             return siblings, nodes[node]
         node = node << 1 | (place >> (255 - depth) & 1)
         siblings.append(nodes[node ^ 1][:32] or ZERO_DIGEST)
     records = _slot(bucket, key_hash)
-    depth = FIXED_DEPTH + bits
+    depth = BUCKET_DEPTH + bits
     while len(records) > ENTRY_SIZE:
         cut = _cut(records, depth)
         halves = records[:cut], records[cut:]
         bit = place >> (255 - depth) & 1
-        siblings.append(_subtree(halves[1 - bit], depth + 1)[:32] or ZERO_DIGEST)
+        siblings.append(subtree(halves[1 - bit], depth + 1)[:32] or ZERO_DIGEST)
         records = halves[bit]
         depth += 1
     return siblings, records
@@ -140,36 +155,53 @@ def _fits(size: int, bits: int) -> bool:
 
 def _build(entries: list[bytes]) -> Bucket:
     """Bucket of entries in ascending order, with slots for half a one to one each."""
-    bits = min(max(len(entries) - 1, 0).bit_length(), SLOT_BITS_MAX)
+    nodes, slots = build_heap(entries, BUCKET_DEPTH)
+    return bucket_over(nodes[1:], slots)
+
+
+def bucket_over(heap: list[bytes], slots: list[bytes]) -> Bucket:
+    """The bucket of a heap, its root first, over `slots`."""
+    return (sum(map(len, slots)) // ENTRY_SIZE, *heap, *slots)
+
+
+def build_heap(
+    entries: list[bytes], depth: int, bits_min: int = 0
+) -> tuple[list[bytes], list[bytes]]:
+    """Heap of subtrees over slots, and the slots, of entries that share `depth` bits: 2^bits_min
+    slots at least, and for half an entry to one entry each."""
+    bits = max(min(max(len(entries) - 1, 0).bit_length(), SLOT_BITS_MAX), bits_min)
     slot_count = 1 << bits
-    slots: list[list[bytes]] = [[] for _ in range(slot_count)]
-    shift = 24 - bits
+    slots = [EMPTY_SUBTREE] * slot_count
+    shift = 40 - depth - bits
     for entry in entries:
-        slots[int.from_bytes(entry[34:37], "big") >> shift & slot_count - 1].append(entry)
-    records = [b"".join(slot) for slot in slots]
+        slots[int.from_bytes(entry[34:37], "big") >> shift & slot_count - 1] += entry
     nodes = [EMPTY_SUBTREE] * slot_count
-    nodes += [_subtree(slot, FIXED_DEPTH + bits) for slot in records]
+    nodes += [slot if len(slot) <= ENTRY_SIZE else subtree(slot, depth + bits) for slot in slots]
     for node in reversed(range(1, slot_count)):
-        nodes[node] = _join(nodes[2 * node], nodes[2 * node + 1])
-    return (len(entries), *nodes[1:], *records)
+        left, right = nodes[2 * node], nodes[2 * node + 1]
+        if left and right:
+            nodes[node] = sha256(b"\x01" + left[:32] + right[:32]).digest()
+        elif left or right:
+            nodes[node] = join(left, right)
+    return nodes, slots
 
 
 def _climb(work: list[bytes], slot_count: int, slot: int) -> None:
     """Bring the subtrees on the way from `slot` to the heap's root up to date."""
     records = work[2 * slot_count + slot]
     node = slot_count + slot
-    work[node] = _subtree(records, FIXED_DEPTH + slot_count.bit_length() - 1)
+    work[node] = subtree(records, BUCKET_DEPTH + slot_count.bit_length() - 1)
     node >>= 1
     while node:
         left, right = work[2 * node], work[2 * node + 1]
         if left and right:  # the common case, spared a call
             work[node] = sha256(b"\x01" + left[:32] + right[:32]).digest()
         else:
-            work[node] = _join(left, right)
+            work[node] = join(left, right)
         node >>= 1
 
 
-def _join(left: bytes, right: bytes) -> bytes:
+def join(left: bytes, right: bytes) -> bytes:
     """Subtree over two: a single entry moves up as it is, anything else becomes a node."""
     if not left:
         if len(right) != KEY_SIZE:
@@ -182,12 +214,12 @@ def _join(left: bytes, right: bytes) -> bytes:
     return sha256(b"\x01" + left[:32] + right[:32]).digest()
 
 
-def _subtree(records: bytes, depth: int) -> bytes:
+def subtree(records: bytes, depth: int) -> bytes:
     """Subtree at `depth` over entries that share the `depth` bits above it."""
     if len(records) <= ENTRY_SIZE:
         return records
     cut = _cut(records, depth)
-    return _join(_subtree(records[:cut], depth + 1), _subtree(records[cut:], depth + 1))
+    return join(subtree(records[:cut], depth + 1), subtree(records[cut:], depth + 1))
 
 
 def _cut(records: bytes, depth: int) -> int:
@@ -201,7 +233,7 @@ def _cut(records: bytes, depth: int) -> int:
 
 def _slot(bucket: Bucket, key_hash: bytes) -> bytes:
     bits = _slot_bits(bucket)
-    slot = int.from_bytes(key_hash[2:5], "big") >> (24 - bits) & (1 << bits) - 1
+    slot = int.from_bytes(key_hash[2:5], "big") >> (_SLOTS_END - bits) & (1 << bits) - 1
     return cast(bytes, bucket[(2 << bits) + slot])
 
 

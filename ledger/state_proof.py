@@ -18,7 +18,8 @@ way ends in the entry's leaf) or absence (it ends in an empty subtree, or in the
 entry that shares the way so far). One form only: no empty sibling is carried and no level below the
 last sibling is named, so that any changed bit is refused or leads to another root.
 
-Left out: making proofs (`ledger.state_tree`), and shared nodes among many proofs.
+Left out: making proofs (`ledger.state_tree`), and shared nodes among many proofs
+(`ledger.state_multiproof`).
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class StateProofInvalid(InvalidInput):
 
 def state_key_hash(contract: str, key: str) -> Digest:
     """Place of an entry in the tree (32 bytes). Raises `EncodingError` for lone surrogates."""
-    return Digest(sha256(TAG_STATE_KEY + canonical.encode([contract, key])).digest())
+    return Digest(sha256(TAG_STATE_KEY + canonical.pack([contract, key])).digest())
 
 
 def state_value_hash(value: bytes) -> Digest:
@@ -111,7 +112,7 @@ class StateProof:
 
         The caller compares it with a certified header's `state_root`. Raises `StateProofInvalid`.
         """
-        levels = self._levels()
+        levels = self.levels()
         depth, computed = self._end(key_hash, value_hash, len(levels))
         place = int.from_bytes(key_hash, "big")
         levels.extend([ZERO_DIGEST] * (depth - len(levels)))
@@ -125,8 +126,11 @@ class StateProof:
                 computed = Digest(sha256(b"\x01" + computed + sibling).digest())
         return computed
 
-    def _levels(self) -> list[Digest]:
-        """The sibling at each depth from 1 to the last that has one, empty ones filled in."""
+    def levels(self) -> list[Digest]:
+        """The sibling at each depth from 1 to the last that has one, empty ones filled in.
+
+        Raises `StateProofInvalid` for siblings that the bitmap does not fit.
+        """
         if self.bitmap.endswith(b"\x00"):
             raise StateProofInvalid("the bitmap ends in a zero byte")
         bits = int.from_bytes(self.bitmap, "big")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator
 from itertools import groupby
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from ledger import schema
 from ledger.schema import Version
@@ -22,16 +22,27 @@ StateEntry: TypeAlias = tuple[str, str, Height, bytes]
 """(contract, key, when its value was written, the value)."""
 
 
+class Entry(NamedTuple):
+    """A key, the block that wrote it last, and its canonical value bytes."""
+
+    key: str
+    written: Height
+    value: bytes
+
+
 class Records:
-    """`BucketStore` over the tree's rows, as of a height (None: the newest)."""
+    """`RecordStore` over the tree's rows, as of a height (None: the newest)."""
 
     def __init__(self, reader: Reader, height: Height | None) -> None:
         self._reader = reader
         self._height = height
 
-    def load_bucket(self, index: int) -> bytes:
-        start = schema.TREE + index.to_bytes(2, "big")
-        rows = self._reader.iterate(start, prefix_stop(start))
+    def load(self, prefix: int, bits: int) -> bytes:
+        pad = -bits % 8
+        size = (bits + pad) // 8
+        start = schema.TREE + (prefix << pad).to_bytes(size, "big")
+        last = schema.TREE + ((prefix + 1 << pad) - 1).to_bytes(size, "big")
+        rows = self._reader.iterate(start, prefix_stop(last))
         return b"".join(record for _, record in self._records(rows))
 
     def load_all(self) -> Iterable[tuple[int, bytes]]:
@@ -49,22 +60,22 @@ class Records:
                 yield int.from_bytes(key_hash[:2], "big"), key_hash + value_hash
 
 
-def value_at(kv: KeyValueStore, contract: str, key: str, height: Height) -> bytes | None:
-    """The value of (contract, key) after block `height`, or None."""
+def version_at(kv: KeyValueStore, contract: str, key: str, height: Height) -> Version | None:
+    """What the last write to (contract, key) at or before block `height` left, if there was one."""
     row = schema.by_name(contract, key)
     data = kv.get(row)
     if data is not None:
-        written, value = schema.decode_state(data)
-        if written <= height:
-            return value
+        version = schema.decode_state(data)
+        if version[0] <= height:
+            return version
     # Read again with its older versions from one snapshot: a rollback may move them meanwhile.
     with kv.snapshot() as snapshot:
         data = snapshot.get(row)
         if data is not None:
-            written, value = schema.decode_state(data)
-            if written <= height:
-                return value
-        return value_before(snapshot, state_key_hash(contract, key), height)
+            version = schema.decode_state(data)
+            if version[0] <= height:
+                return version
+        return superseded(snapshot, state_key_hash(contract, key), height)
 
 
 def superseded(reader: Reader, key_hash: bytes, height: Height) -> Version | None:
@@ -81,11 +92,11 @@ def value_before(reader: Reader, key_hash: bytes, height: Height) -> bytes | Non
     return None if version is None else version[1]
 
 
-def keys_at(
+def entries_at(
     reader: Reader, contract: str, prefix: str, height: Height, after: str | None
-) -> Iterator[str]:
-    """The keys that start with `prefix` after block `height`, in UTF-8 byte order; with `after`,
-    only those beyond that one.
+) -> Iterator[Entry]:
+    """The entries whose keys start with `prefix` after block `height`, in the UTF-8 byte order of
+    their keys; with `after`, only those beyond that key.
 
     Looks at the keys there are now, and at every key of the contract deleted since.
     """
@@ -106,12 +117,14 @@ def keys_at(
     for row, pairs in groupby(merged, lambda pair: pair[0]):
         key = schema.key_of(row, contract)
         _, data = next(pairs)
-        present = bool(data) and schema.decode_state(data)[0] <= height
-        if present or value_before(reader, state_key_hash(contract, key), height) is not None:
-            yield key
+        version: Version | None = schema.decode_state(data) if data else None
+        if version is None or version[0] > height:
+            version = superseded(reader, state_key_hash(contract, key), height)
+        if version is not None and version[1] is not None:
+            yield Entry(key, version[0], version[1])
 
 
-def entries_at(reader: Reader, height: Height) -> Iterator[StateEntry]:
+def all_entries_at(reader: Reader, height: Height) -> Iterator[StateEntry]:
     """Every value after block `height`, in the order of the rows."""
     gone = sorted(
         {

@@ -27,19 +27,19 @@ from typing import Final
 from ledger import canonical, fields, schema
 from ledger.errors import IntegrityError
 from ledger.execution import StateKey, Writes
-from ledger.hashing import DIGEST_SIZE
 from ledger.schema import Value, Version
 from ledger.state_proof import StateProof, state_key_hash, state_value_hash
 from ledger.state_rows import (
+    Entry,
     Records,
     StateEntry,
+    all_entries_at,
     entries_at,
-    keys_at,
     root_of_values,
     superseded,
-    value_at,
+    version_at,
 )
-from ledger.state_tree import StateTree, StateTreeView
+from ledger.state_tree import CACHED_ENTRIES_MAX, StateTree, StateTreeView
 from ledger.storage.errors import StoreCorrupt
 from ledger.storage.interface import KeyValueStore, Reader, prefix_stop
 from ledger.types import Digest, Height
@@ -90,7 +90,13 @@ class NoSuchUndo(IntegrityError):
 class StateStore:
     """Values, versions and tree after block `height`. See the module for which thread may what."""
 
-    def __init__(self, kv: KeyValueStore, height: Height, undo_blocks: int) -> None:
+    def __init__(
+        self,
+        kv: KeyValueStore,
+        height: Height,
+        undo_blocks: int,
+        tree_entries_max: int = CACHED_ENTRIES_MAX,
+    ) -> None:
         """Open the state as it is after block `height` (-1: nothing yet) in `kv`."""
         self._kv = kv
         self._height = height
@@ -99,7 +105,8 @@ class StateStore:
         self._newer_half: dict[StateKey, Value | None] = {}
         self._newer_bytes = 0
         self._changed_since_checkpoint = 0
-        self._tree = self._resume() if height >= 0 else StateTree(Records(kv, None))
+        self._tree_entries_max = tree_entries_max
+        self._tree = self._resume()
         self._lock = threading.Lock()
         self._views: dict[int, StateTreeView] = {height: self._tree.view()}
         self._archived: dict[int, StateTreeView] = {}
@@ -161,14 +168,12 @@ class StateStore:
                 contract, key = name
                 batch[schema.by_deletion(contract, n, key)] = b""
         if writes:
-            batch[schema.by_height(schema.CHANGED, n)] = b"".join(
-                key_hash for key_hash, _ in change.hashes.values()
-            )
+            batch[schema.by_height(schema.CHANGED, n)] = schema.encode_names(writes)
         batch[schema.by_height(schema.UNDO, n)] = canonical.encode(undo)
         batch[schema.by_height(schema.UNDO, max(0, n - self._undo_blocks))] = None
         if n == 0 or self._changed_since_checkpoint >= CHECKPOINT_KEYS:
             # As they were before this block, for that is where the tree still stands.
-            batch[schema.by_height(schema.BUCKET_ROOTS, n)] = self._tree.bucket_roots()
+            batch[schema.by_height(schema.BUCKET_ROOTS, n)] = self._tree.crown_hashes()
             self._changed_since_checkpoint = 0
 
     def adopt(
@@ -239,20 +244,41 @@ class StateStore:
 
     def get_at(self, contract: str, key: str, height: Height) -> bytes | None:
         """The value at (contract, key) after block `height`, or None."""
-        return value_at(self._kv, contract, key, height)
+        version = version_at(self._kv, contract, key, height)
+        return None if version is None else version[1]
+
+    def entry_at(self, contract: str, key: str, height: Height) -> Entry | None:
+        """The entry (contract, key) after block `height`, if there is one."""
+        version = version_at(self._kv, contract, key, height)
+        if version is None or version[1] is None:
+            return None
+        return Entry(key, version[0], version[1])
 
     def keys_at(
         self, contract: str, prefix: str, limit: int, height: Height, after: str | None = None
     ) -> list[str]:
         """As `keys`, after block `height`; with `after`, only keys beyond that one."""
         with self._kv.snapshot() as snapshot:
-            found = keys_at(snapshot, contract, prefix, height, after)
-            return list(itertools.islice(found, limit))
+            found = entries_at(snapshot, contract, prefix, height, after)
+            return [entry.key for entry in itertools.islice(found, limit)]
 
-    def entries_at(self, height: Height) -> Iterator[StateEntry]:
+    def entries_at(
+        self, contract: str, limit: int, height: Height, after: str | None = None
+    ) -> list[Entry]:
+        """At most `limit` entries after block `height`, in the order of their keys; with `after`,
+        only those beyond that key."""
+        with self._kv.snapshot() as snapshot:
+            return list(itertools.islice(entries_at(snapshot, contract, "", height, after), limit))
+
+    def changed(self, n: Height) -> list[StateKey]:
+        """The names that block `n` wrote or deleted."""
+        data = self._kv.get(schema.by_height(schema.CHANGED, n))
+        return [] if data is None else schema.decode_names(data)
+
+    def all_entries_at(self, height: Height) -> Iterator[StateEntry]:
         """Every value after block `height`, in the order of the rows, from one snapshot."""
         with self._kv.snapshot() as snapshot:
-            yield from entries_at(snapshot, height)
+            yield from all_entries_at(snapshot, height)
 
     def versions(self, contract: str, key: str, height: Height, limit: int) -> list[Version]:
         """The last `limit` writes to (contract, key) at or before block `height`, newest first."""
@@ -300,10 +326,15 @@ class StateStore:
         return tree.view()
 
     def _resume(self) -> StateTree:
+        entries_max = self._tree_entries_max
+        if self._height < 0:
+            return StateTree(Records(self._kv, None), cached_entries_max=entries_max)
         base, roots = self._checkpoint(self._kv, self._height)
         touched = _changed(self._kv, base, self._height)
         self._changed_since_checkpoint = len(touched)
-        return StateTree.resume(Records(self._kv, None), roots, touched)
+        return StateTree.resume(
+            Records(self._kv, None), roots, touched, cached_entries_max=entries_max
+        )
 
     def _checkpoint(self, reader: Reader, height: Height) -> tuple[int, bytes]:
         """The last stored bucket hashes at or below `height`, and the block they precede."""
@@ -342,9 +373,9 @@ def _changed(reader: Reader, first: int, last: int) -> dict[bytes, None]:
         schema.by_height(schema.CHANGED, last + 1),
     )
     return {
-        data[i : i + DIGEST_SIZE]: None
+        state_key_hash(*name): None
         for _, data in reader.iterate(start, stop)
-        for i in range(0, len(data), DIGEST_SIZE)
+        for name in schema.decode_names(data)
     }
 
 

@@ -41,9 +41,10 @@ from ledger.queries import RowMissing
 from ledger.recent_ids import BlockIds, RecentIds
 from ledger.snapshot import MANIFEST_NAME, FolderSource, SnapshotSource
 from ledger.state_store import Change, StateStore
+from ledger.state_tree import CACHED_ENTRIES_MAX
 from ledger.storage.errors import StoreCorrupt
 from ledger.storage.folder import DiskFolder, Folder
-from ledger.storage.interface import KeyValueStore
+from ledger.storage.interface import KeyValueStore, Reader
 from ledger.storage.leveldb import LevelDBStore, destroy
 from ledger.types import Digest, Height
 
@@ -127,13 +128,15 @@ class LedgerStore(Prover):
         kv: KeyValueStore,
         blocks: BlockFiles,
         base: SnapshotSource | None = None,
+        tree_entries_max: int = CACHED_ENTRIES_MAX,
     ) -> None:
         """Open; an empty `kv` begins from `base` if there is one, else with header 0 and the
         initial state. Empty block files begin from `base` too.
 
-        `kv` may be behind the block files (see `ledger.recovery.roll_forward`) but not ahead of
-        them. Raises `WrongChain`, `BlocksLost`, `BaseMissing`, `SnapshotWrong`, `StoreCorrupt` and
-        other storage errors.
+        `tree_entries_max` is how many of the state tree's entries stay in memory. `kv` may be
+        behind the block files (see `ledger.recovery.roll_forward`) but not ahead of them. Raises
+        `WrongChain`, `BlocksLost`, `BaseMissing`, `SnapshotWrong`, `StoreCorrupt` and other storage
+        errors.
         """
         self.rules = Rules.of(genesis)
         self.rebuilt: str | None = None
@@ -148,7 +151,9 @@ class LedgerStore(Prover):
                 STORE_FOLDER,
                 f"it ends at {executed}, the block files begin at {blocks.first_height}",
             )
-        super().__init__(genesis, kv, blocks, StateStore(kv, executed, genesis.parameters.window))
+        window = genesis.parameters.window
+        state = StateStore(kv, executed, window, tree_entries_max)
+        super().__init__(genesis, kv, blocks, state)
         self._history = HistoryTree()
         if executed < 0:
             self._write_genesis()
@@ -165,6 +170,7 @@ class LedgerStore(Prover):
         *,
         open_store: Callable[[Path], KeyValueStore] = LevelDBStore,
         open_folder: Callable[[Path], Folder] = DiskFolder,
+        tree_entries_max: int = CACHED_ENTRIES_MAX,
     ) -> LedgerStore:
         """Open or create the ledger under `home`; a damaged database is begun anew, from the base
         if there is one.
@@ -179,13 +185,13 @@ class LedgerStore(Prover):
         try:
             try:
                 kv = open_store(path)
-                return cls(genesis, kv, blocks, base)
+                return cls(genesis, kv, blocks, base, tree_entries_max)
             except _UNUSABLE as damage:
                 if kv is not None:
                     kv.close()
                 destroy(path)
                 kv = open_store(path)
-                store = cls(genesis, kv, blocks, base)
+                store = cls(genesis, kv, blocks, base, tree_entries_max)
                 store.rebuilt = str(damage)
                 return store
         except BaseException:
@@ -198,6 +204,16 @@ class LedgerStore(Prover):
         """Give up both folders."""
         self._kv.close()
         self._blocks.close()
+
+    @property
+    def rows(self) -> Reader:
+        """The database row by row, for those who check it or count it (`ledger.verification`)."""
+        return self._kv
+
+    @property
+    def block_files(self) -> BlockFiles:
+        """The block files, likewise."""
+        return self._blocks
 
     # The chain as execution sees it: `ledger.execution.Chain`.
 
@@ -249,11 +265,6 @@ class LedgerStore(Prover):
     def cut_bytes(self) -> int:
         """Bytes of an unfinished record that opening cut off the block files."""
         return self._blocks.cut_bytes
-
-    @property
-    def first_kept_height(self) -> Height:
-        """The lowest block in the block files; lower ones were pruned."""
-        return self._blocks.first_height
 
     def own_certificate(self, n: Height) -> Certificate | None:
         """The certificate stored for exactly `n`, whether `n` is executed or not."""

@@ -5,7 +5,8 @@ entries are attestations (fixed in genesis). `trust.json` holds it for people to
 fingerprint covers all of it and is what they compare by another channel. What a node says about its
 own trust anchor is worth nothing alone.
 
-Left out: fetching and updating it (`qiong trust`), and the rules of proofs (`ledger.proofs`).
+Left out: fetching and updating it (`qiong trust`), and the rules of proofs and of following
+hand-overs (`ledger.proofs`).
 """
 
 from __future__ import annotations

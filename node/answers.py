@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 from contracts.simulation import Simulation
 from ledger.receipt import CallOutcome
 from ledger.types import Digest, Epoch, Height, TimeMs, View
+from node.index.interface import IndexStatus
 
 TransactionState: TypeAlias = Literal["unknown", "pending", "committed", "failed", "expired"]
 """`pending`: admitted, no certificate yet. `expired`: a certified header is later than its
@@ -128,6 +129,8 @@ class NodeStatus:
     halted: str | None
     execution_stopped: bool = False
     """Whether it is because a block cannot be executed."""
+    index: IndexStatus | None = None
+    """The query index, None where this node keeps none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ CONFIG_BYTES_MAX: Final = 1 << 20
 CLIENT_TABLE: Final = "client"
 """The command line's own section of a `qiong.toml`; none of ours."""
 
+INDEX_DATABASES: Final = ("sqlite", "postgresql")
 LOG_FORMATS: Final = ("text", "json")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
@@ -53,7 +54,9 @@ class NodeConfig:
     `expect_hash` is the chain id this node was told to join; `peers` overrides addresses of genesis
     (organisation -> ``host:port``); `trace` records what happens to the replica (`node.recorder`);
     `free_bytes_min` is the free disk space below which it stops; `snapshot_blocks` how many blocks
-    it makes from one snapshot to the next (`node.snapshots`).
+    it makes from one snapshot to the next (`node.snapshots`). The query index is kept in the home,
+    or in the PostgreSQL database that the URI in the file `index_connection_file` names (relative
+    to the settings file; a file, since it holds a password).
     """
 
     organisation: str
@@ -68,6 +71,9 @@ class NodeConfig:
     free_bytes_min: int
     requests_per_second: int
     transactions_per_second: int
+    index_enabled: bool
+    index_database: str
+    index_connection_file: Path | None
     snapshot_blocks: int
 
 
@@ -106,6 +112,10 @@ def _text(value: object) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError("expected a string")
     return value
+
+
+def _path(value: object) -> Path:
+    return Path(_text(value))
 
 
 def _digest(value: object) -> Digest | None:
@@ -158,6 +168,9 @@ SETTINGS: Final = (
     Setting("log.level", "log_level", _one_of(LOG_LEVELS), default="info"),
     Setting("log.trace", "trace", _boolean, default=False),
     Setting("disk.free_bytes_min", "free_bytes_min", _natural, default=256 << 20),
+    Setting("index.enabled", "index_enabled", _boolean, default=True),
+    Setting("index.database", "index_database", _one_of(INDEX_DATABASES), default="sqlite"),
+    Setting("index.connection_file", "index_connection_file", _path),
     Setting("snapshots.blocks", "snapshot_blocks", _natural, default=10_000),
 )
 """Every setting but the table `[peers]`, whose names are organisations."""
@@ -188,6 +201,12 @@ def load_config(
     for setting in SETTINGS:
         if setting.required and values[setting.field] is None:
             raise BadSetting(str(path), setting.name, "is not set", f"add it to {path}")
+    connection = cast("Path | None", values["index_connection_file"])
+    if connection is not None:
+        values["index_connection_file"] = path.parent / connection
+    elif values["index_enabled"] and values["index_database"] == "postgresql":
+        hint = "put the connection URI into a file of mode 0600 and name that file"
+        raise BadSetting(str(path), "index.connection_file", "is not set", hint)
     return NodeConfig(peers=peers, **values)  # type: ignore[arg-type]
 
 
@@ -213,6 +232,11 @@ listen = "{peer_listen}"
 [log]
 format = "text"
 level = "info"
+
+# What `GET /v1/search` asks: a file in this folder, or PostgreSQL, whose connection URI stands in a
+# file of mode 0600: database = "postgresql", connection_file = "postgresql.uri"
+[index]
+database = "sqlite"
 
 # Where to reach other validators when not at the address in genesis: organisation = "host:port".
 [peers]

@@ -10,6 +10,7 @@
     snapshots/                       the newest snapshots, for those who join or lag far behind
     evidence/                        contradictions that others signed, a file each
     logs/                            recorded events
+    index/                           the query index, if it is kept here; may be deleted
     LOCK                             held while a node runs
 
 The lock belongs to the open file, so the kernel drops it when the process dies in whatever way.
@@ -228,6 +229,10 @@ class Home:
     @property
     def logs(self) -> Path:
         return self.root / "logs"
+
+    @property
+    def index(self) -> Path:
+        return self.root / "index"
 
     @contextmanager
     def lock(self) -> Iterator[None]:

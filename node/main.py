@@ -36,6 +36,9 @@ from node.api.server import ApiServer
 from node.config import NodeConfig, load_config
 from node.errors import Refused, in_words
 from node.home import Home, load_genesis
+from node.index.choose import make_index
+from node.index.interface import Index
+from node.index.service import IndexService
 from node.keyfile import Keyring
 from node.logs import set_up_logging
 from node.metrics import Metrics, free_bytes
@@ -128,6 +131,7 @@ def run(
     check_free_space(place.root, config.free_bytes_min)
     with place.lock():
         unlocked = _unlock(place, genesis, config, passphrase_file)
+        index = make_index(config, place) if config.index_enabled else None
         if insecure_contracts:
             log.warning("contracts run in workers that may not be locked down")
         with (
@@ -135,7 +139,7 @@ def run(
             contextlib.closing(_viewer(insecure_contracts)) as viewer,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop,
         ):
-            return loop.run(_serve(place, genesis, config, unlocked, runner, viewer))
+            return loop.run(_serve(place, genesis, config, unlocked, runner, viewer, index))
 
 
 def _worker(insecure: bool) -> WorkerRunner:
@@ -160,6 +164,7 @@ async def _serve(
     unlocked: Unlocked,
     runner: WorkerRunner,
     viewer: WorkerRunner,
+    index: Index | None,
 ) -> int:
     """Run until a signal, the engine's own end, or the disk's floor."""
     told = asyncio.Event()
@@ -184,6 +189,7 @@ async def _serve(
                 trace=place.logs if config.trace else None,
                 stage=metrics.stage,
             ),
+            index=None if index is None else IndexService(index, store, genesis.chain_id),
         )
         taking: asyncio.Task[None] | None = None
         server = ApiServer(make_app(service, _api_options(place, config), metrics))

@@ -123,7 +123,21 @@ class _EngineCollector(Collector):
         for name in dict.fromkeys(suspect.name for suspect in status.suspects):
             suspected.add_metric([name], 1)
         yield suspected
+        yield from _index(status)
         yield from _peers(status)
+
+
+def _index(status: NodeStatus) -> Iterator[Metric]:
+    index = status.index
+    if index is None:
+        return
+    usable = GaugeMetricFamily("qiong_index_usable", "1 while the query index answers")
+    usable.add_metric([], int(index.height is not None and index.problem is None))
+    yield usable
+    if index.height is not None:
+        lag = status.height - index.height
+        yield GaugeMetricFamily("qiong_index_height", "Block of the query index", index.height)
+        yield GaugeMetricFamily("qiong_index_lag_blocks", "Blocks it is behind", max(0, lag))
 
 
 def _peers(status: NodeStatus) -> Iterator[Metric]:

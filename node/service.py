@@ -45,6 +45,7 @@ from node.evidence import Case
 from node.evidence_store import EvidenceStore
 from node.execution_thread import BlockRunner, ExecutionThread
 from node.frames import Lane
+from node.index.service import IndexService
 from node.intake import Intake, Taken
 from node.mempool import Mempool, Pending
 from node.proposer import Proposer
@@ -115,6 +116,7 @@ class NodeService:
         runner: BlockRunner,
         viewer: ViewRunner,
         options: ServiceOptions,
+        index: IndexService | None = None,
     ) -> None:
         self.genesis = genesis
         self.organisation = organisation
@@ -122,6 +124,7 @@ class NodeService:
         self._options = options
         self._runner = runner
         self.views = Views(store, viewer, clock_ms)
+        self.index = index
         self._names = {entry.organisation: entry.name for entry in genesis.validators}
         self._validators = genesis.validator_set
         self._domain = Domain(
@@ -212,6 +215,9 @@ class NodeService:
             self._driver.execution.stop_at(Height(self.store.executed_height + 1), stopped)
         await self._transport.start(*self._options.listen)
         self._driver.start(recovered, certified)
+        if self.index is not None:
+            self.index.busy = lambda: len(self._mempool) > 0
+            self.index.start()
         log.info(
             "recovered at height %d (certified %d), view %d, from %d records of votes",
             self.store.executed_height,
@@ -232,6 +238,8 @@ class NodeService:
             if part is not None:
                 await asyncio.to_thread(part.close)
         await asyncio.to_thread(self.views.close)
+        if self.index is not None:
+            await asyncio.to_thread(self.index.stop)
         self._execution = self._disk = self._pool = None
         for waiting in self._waiters.values():
             for future in waiting:
@@ -369,6 +377,7 @@ class NodeService:
             observer=replica.observer,
             halted=None if driver is None else driver.halted,
             execution_stopped=driver is not None and driver.execution.stopped is not None,
+            index=None if self.index is None else self.index.status,
         )
 
     def standing(self) -> Standing:
@@ -446,6 +455,8 @@ class NodeService:
 
     def certified(self, height: Height) -> None:
         """Blocks up to `height` are final: wake whoever waits for one of their transactions."""
+        if self.index is not None:
+            self.index.wake()
         for tx_id, waiting in list(self._waiters.items()):
             if self.transaction_status(tx_id).state != "pending":
                 for future in waiting:

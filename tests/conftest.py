@@ -6,10 +6,11 @@ never passes by not looking.
 """
 
 import os
-import shutil
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.tools import find
 
 IN_CI = bool(os.environ.get("QIONG_CI"))
 
@@ -23,7 +24,7 @@ settings.load_profile("ci" if IN_CI else "default")
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("system"):
-        missing = [tool for tool in marker.args if shutil.which(tool) is None]
+        missing = [tool for tool in marker.args if find(tool) is None]
         if not missing:
             continue
         reason = f"needs {', '.join(missing)}, which this machine lacks"

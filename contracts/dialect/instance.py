@@ -22,13 +22,15 @@ from contracts.dialect.errors import (
     INTERPRETER_ERRORS,
     ContractError,
     HostFault,
+    OutOfGas,
     UnknownMethod,
     contract_error,
 )
-from contracts.dialect.gas import SHORT, VALUE_NODE, Cell, Meter, charge
+from contracts.dialect.gas import SHORT, VALUE_NODE, Cell, Meter
 from contracts.dialect.guards import GUARDS
-from contracts.dialect.guards.values import export, short_texts
+from contracts.dialect.guards.values import copy_dict, export
 from contracts.dialect.host import HOST_FUNCTIONS, HostFunction
+from contracts.dialect.limits import VALUE_DEPTH_MAX
 from contracts.dialect.module import MIGRATE
 from contracts.dialect.syntax import GAS
 
@@ -104,9 +106,15 @@ class _Entry:
     def arguments(self, cell: Cell, args: list[Any] | dict[str, Any]) -> list[Any]:
         """The arguments in the order of the parameters. Raises ContractError TYPE."""
         parameters = self.parameters
-        charge(cell, VALUE_NODE * len(args))
-        if self.texts == len(args) and type(args) is list and short_texts(args):
-            return args
+        cell[0] -= VALUE_NODE * len(args)
+        if cell[0] < 0:
+            raise OutOfGas
+        if self.texts == len(args) and type(args) is list:
+            for value in args:
+                if type(value) is not str or len(value) >= SHORT:
+                    break
+            else:
+                return args
         if type(args) is dict:
             args = _positional(parameters, args)
         elif len(args) > len(parameters):
@@ -184,6 +192,7 @@ def _wrap(signature: HostFunction, function: Callable[..., Any], cell: Cell) -> 
     readers = _HOST_READERS[name]
     first, second = (*readers, export, export)[:2]
     short = _short(first)
+    takes_dicts = len(parameters) > 1 and parameters[1].type.accepts({})
 
     def nullary() -> Any:
         try:
@@ -202,7 +211,10 @@ def _wrap(signature: HostFunction, function: Callable[..., Any], cell: Cell) -> 
     def binary(argument: Any, other: Any) -> Any:
         if type(argument) is not str or len(argument) >= short:
             argument = first(cell, argument)
-        other = second(cell, other)
+        if takes_dicts and type(other) is dict:
+            other = copy_dict(cell, other, VALUE_DEPTH_MAX, [0, 0])
+        else:
+            other = second(cell, other)
         try:
             return function(argument, other)
         except INTERPRETER_ERRORS as error:

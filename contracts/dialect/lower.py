@@ -424,6 +424,8 @@ class _Lowering:
                 return guard("_require", *arguments)
             return syntax.call(f"_host_{name}", arguments)
         self.cost += gas.BUILTIN
+        if name == "len":  # costs the same for every value
+            return syntax.call("_len", self.expressions(node.args))
         return self.word(BUILTINS[name].guard, node)
 
     def word(self, name: str, node: ast.Call, *first: ast.expr) -> ast.expr:

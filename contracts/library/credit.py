@@ -30,7 +30,7 @@ Codes of `require`:
     REPAIRED       it was repaired already
 """
 
-INDEX = ("list", "subject", "issuer", "grade", "status")
+INDEX = ("list", "subject", "issuer", "grade", "status", "expires")
 
 REASON_MAX = 200
 

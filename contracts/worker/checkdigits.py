@@ -11,31 +11,26 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-# Both check digits are automata over character codes, a state a table of what follows it: stepping
-# through lists is the fastest the interpreter has. No symbol stands above "Z".
-_State = list[Any]
-_DEAD: Final[_State] = []
-_DEAD.extend([_DEAD] * (ord("Z") + 1))
-
-
-def _states(count: int) -> list[_State]:
-    return [_DEAD.copy() for _ in range(count)]
-
-
 # GB 32100-2015 §5.3: digits and capitals without I, O, S, V, Z.
 _USCC_SYMBOLS: Final = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 _USCC_SIZE: Final = 18
-# The symbol at place i weighs 3^i mod 31, the check symbol 1. From the last to the first, the check
-# symbol aside, the sum is `sum * 3 + value`; the check symbol's value brings it to 0.
-_USCC: Final = _states(31)
-for _sum, _following in enumerate(_USCC):
-    for _value, _symbol in enumerate(_USCC_SYMBOLS):
-        _following[ord(_symbol)] = _USCC[(_sum * 3 + _value) % 31]
-_USCC_RIGHT: Final = {symbol: _USCC[-value % 31] for value, symbol in enumerate(_USCC_SYMBOLS)}
+# The symbol at place i weighs 3^i mod 31, the check symbol 1, and the sum is 0 mod 31. So is 34 in
+# place of 3, and then the sum is a number written to the base 34, the last symbol first: one that
+# `int` reads. What is no symbol becomes what is no digit.
+_USCC_BASE: Final = 34
+_USCC_DIGITS: Final = bytearray(b"!" * 256)
+for _symbol, _digit in zip(_USCC_SYMBOLS, b"0123456789abcdefghijklmnopqrstu", strict=True):
+    _USCC_DIGITS[ord(_symbol)] = _digit
+_USCC_CHECK: Final = {symbol: -value % 31 for value, symbol in enumerate(_USCC_SYMBOLS)}
 
-# ISO/IEC 7064 §9, modulus pair 37, 36: for each running product, what follows each symbol.
+# ISO/IEC 7064 §9, modulus pair 37, 36, as an automaton over character codes: a state, one for each
+# running product, is a table of what follows it, for stepping through lists is the fastest the
+# interpreter has. No symbol stands above "Z".
+_State = list[Any]
+_DEAD: Final[_State] = []
+_DEAD.extend([_DEAD] * (ord("Z") + 1))
 _HYBRID_SYMBOLS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_HYBRID: Final = _states(37)
+_HYBRID: Final = [_DEAD.copy() for _ in range(37)]
 for _product, _following in enumerate(_HYBRID):
     for _value, _symbol in enumerate(_HYBRID_SYMBOLS):
         _following[ord(_symbol)] = _HYBRID[((_product + _value) % 36 or 36) * 2 % 37]
@@ -43,10 +38,14 @@ _HYBRID_START: Final = _HYBRID[36]
 # After a right check symbol the sum is 1 mod 36, hence the doubled product 2.
 _HYBRID_RIGHT: Final = _HYBRID[2]
 
-# GB/T 36904: the arc of electronic licences, and the symbols of the five fields behind it.
+# GB/T 36904: the arc of electronic licences, and five fields behind it. The head, up to the dot
+# behind the second field, says what kind of licence it is and who issues it, so a few heads begin
+# most identifiers, and what state they lead to is remembered.
 _LICENCE_ROOT: Final = "1.2.156.3005.2."
 _LICENCE_SIZE: Final = 73
-_LICENCE_SYMBOLS: Final = 54
+_HEAD_SIZE: Final = 56
+_HEADS_MAX: Final = 1_024
+_heads: dict[str, _State] = {}
 
 _MONTHS: Final = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _DAYS: Final = frozenset(
@@ -75,26 +74,26 @@ def uscc_valid(text: str) -> bool:
     region = text[2:8]
     if not text.isascii() or not region.isdigit():
         return False
-    state = _USCC[0]
     try:
-        for code in text[-2::-1].encode():
-            state = state[code]
-    except IndexError:
+        weighed = int(text[-2::-1].encode().translate(_USCC_DIGITS), _USCC_BASE)
+    except ValueError:
         return False
-    return state is _USCC_RIGHT.get(text[-1])
+    return weighed % 31 == _USCC_CHECK.get(text[-1])
 
 
 def mod_37_36_valid(text: str) -> bool:
     """True if the last symbol checks the others by ISO 7064 MOD 37,36 (digits and capitals)."""
-    if len(text) < 2 or not text.isascii():
-        return False
-    state = _HYBRID_START
+    return len(text) >= 2 and _stepped(_HYBRID_START, text) is _HYBRID_RIGHT
+
+
+def _stepped(state: _State, text: str) -> _State:
+    """The state that the symbols of `text` lead to from `state`, `_DEAD` if one is none."""
     try:
-        for code in text.encode():
+        for code in text.encode("ascii"):
             state = state[code]
-    except IndexError:
-        return False
-    return state is _HYBRID_RIGHT
+    except (IndexError, UnicodeEncodeError):
+        return _DEAD
+    return state
 
 
 def licence_id_valid(text: str) -> bool:
@@ -105,11 +104,25 @@ def licence_id_valid(text: str) -> bool:
     """
     if type(text) is not str:
         raise TypeError
-    if len(text) != _LICENCE_SIZE or not text.startswith(_LICENCE_ROOT):
+    if len(text) != _LICENCE_SIZE:
         return False
-    symbols = text[len(_LICENCE_ROOT) :].replace(".", "")
-    dotted = text[36] == text[55] == text[67] == text[71] == "."
-    return dotted and len(symbols) == _LICENCE_SYMBOLS and mod_37_36_valid(symbols)
+    head = text[:_HEAD_SIZE]
+    state = _heads.get(head) or _read_head(head)
+    if not text[67] == text[71] == ".":
+        return False
+    return _stepped(state, text[56:67] + text[68:71] + text[72]) is _HYBRID_RIGHT
+
+
+def _read_head(head: str) -> _State:
+    """The state that the head of a licence's identifier leads to, remembered unless `_DEAD`."""
+    if not head.startswith(_LICENCE_ROOT) or not head[36] == head[55] == ".":
+        return _DEAD
+    state = _stepped(_HYBRID_START, head[15:36] + head[37:55])
+    if state is not _DEAD:
+        if len(_heads) == _HEADS_MAX:
+            _heads.clear()
+        _heads[head] = state
+    return state
 
 
 def date_valid(text: str) -> bool:

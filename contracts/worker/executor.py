@@ -25,8 +25,8 @@ from contracts.dialect import (
     Instance,
     LimitExceeded,
     Meter,
+    OutOfGas,
     Reverted,
-    UnknownMethod,
     Verdict,
 )
 from contracts.worker.directory import Directory
@@ -65,7 +65,10 @@ class Call(NamedTuple):
 
 
 class Transaction(NamedTuple):
-    """What execution needs of a transaction; `signers` are public keys, algorithm byte included."""
+    """What execution needs of a transaction; `signers` are public keys, algorithm byte included.
+
+    Only unpacked here, as its calls are: a plain tuple from the pipe is one as it is.
+    """
 
     signers: Sequence[bytes]
     gas_limit: int
@@ -83,6 +86,12 @@ class CallRow(NamedTuple):
 
 
 class TransactionRow(NamedTuple):
+    """A transaction's outcome.
+
+    Where there is one for each transaction, rows are made by `tuple.__new__`: that of a NamedTuple
+    is a function in Python, which costs more than all else about a row.
+    """
+
     status: str
     code: str
     gas: int
@@ -140,43 +149,39 @@ class Executor:
         return self._active[-1] if self._active else ""
 
     def _transaction(self, transaction: Transaction) -> TransactionRow:
-        signers = [key.hex() for key in transaction.signers]
+        keys, gas_limit, atomic, calls = transaction
+        signers = [key.hex() for key in keys]
         self.scope.signers = signers
         for key in signers:
             if registry_layout.SUBMITTER in self.standing(key).roles:
                 break
         else:
             refused = CallRow("rejected", "missing_role", 0, None)
-            return TransactionRow(
-                "rejected", "missing_role", 0, [refused] * len(transaction.calls), [], {}
-            )
-        if len(transaction.calls) == 1:
-            return self._single(transaction, transaction.calls[0])
-        if transaction.atomic:
-            return self._atomic(transaction)
-        return self._independent(transaction)
+            return TransactionRow("rejected", "missing_role", 0, [refused] * len(calls), [], {})
+        if len(calls) == 1:
+            return self._single(calls[0], gas_limit)
+        if atomic:
+            return self._atomic(calls, gas_limit)
+        return self._independent(calls, gas_limit)
 
-    def _single(self, transaction: Transaction, call: Call) -> TransactionRow:
+    def _single(self, call: Call, gas_limit: int) -> TransactionRow:
         """What `_independent` and `_atomic` both come to for one call."""
         scope = self.scope
-        state = scope.state
         scope.index = 0
-        row = self._call(call, transaction.gas_limit)
-        status = row.status
+        row = self._call(call, gas_limit)
+        status, code, gas, _ = row
         kept = status == "ok"
-        state.end_call(keep=kept)
+        writes = scope.state.end_single_call(keep=kept)
         events = scope.events if kept else []
-        writes = state.end_transaction(keep=kept)
-        return TransactionRow(status, row.code, row.gas, [row], events, writes)
+        return tuple.__new__(TransactionRow, (status, code, gas, [row], events, writes))
 
-    def _independent(self, transaction: Transaction) -> TransactionRow:
+    def _independent(self, calls: Sequence[Call], gas_limit: int) -> TransactionRow:
         state = self.scope.state
-        count = len(transaction.calls)
-        share, left = divmod(transaction.gas_limit, count)
+        share, left = divmod(gas_limit, len(calls))
         rows: list[CallRow] = []
         events: list[Event] = []
         ended: CallRow | None = None
-        for index, call in enumerate(transaction.calls):
+        for index, call in enumerate(calls):
             left += share
             self.scope.index = index
             row = self._call(call, left)
@@ -189,16 +194,16 @@ class Executor:
             if ended is None or (succeeded and ended.status != "ok"):
                 ended = row
         assert ended is not None
-        gas = transaction.gas_limit - left
+        gas = gas_limit - left
         writes = state.end_transaction(keep=True)
         return TransactionRow(ended.status, ended.code, gas, rows, events, writes)
 
-    def _atomic(self, transaction: Transaction) -> TransactionRow:
+    def _atomic(self, calls: Sequence[Call], gas_limit: int) -> TransactionRow:
         state = self.scope.state
-        left = transaction.gas_limit
+        left = gas_limit
         rows: list[CallRow] = []
         events: list[Event] = []
-        for index, call in enumerate(transaction.calls):
+        for index, call in enumerate(calls):
             self.scope.index = index
             row = self._call(call, left)
             left -= row.gas
@@ -208,33 +213,38 @@ class Executor:
                 state.end_transaction(keep=False)
                 undone = [CallRow("reverted", "ATOMIC", each.gas, None) for each in rows[:-1]]
                 never = CallRow("reverted", "ATOMIC", 0, None)
-                skipped = [never] * (len(transaction.calls) - index - 1)
-                gas = transaction.gas_limit - left
-                calls = [*undone, row, *skipped]
-                return TransactionRow(row.status, row.code, gas, calls, [], {})
+                skipped = [never] * (len(calls) - index - 1)
+                gas = gas_limit - left
+                all_rows = [*undone, row, *skipped]
+                return TransactionRow(row.status, row.code, gas, all_rows, [], {})
             events += self.scope.events
-        gas = transaction.gas_limit - left
+        gas = gas_limit - left
         return TransactionRow("ok", "", gas, rows, events, state.end_transaction(keep=True))
 
     def _call(self, call: Call, left: int) -> CallRow:
         """Run one call with what is `left` of the transaction's gas."""
-        to_platform = call.contract == deployment_layout.CONTRACT and not self.scope.viewing
-        meter = self._meter
+        contract, method, args = call
+        scope = self.scope
+        to_platform = contract == deployment_layout.CONTRACT and not scope.viewing
         if self._unswept >= SWEEP_GAS:
             self._sweep()
-        meter.reset(left if to_platform or left < CALL_GAS_MAX else CALL_GAS_MAX)
-        scope = self.scope
+        meter = self._meter
+        cell = meter.cell
+        limit = left if to_platform or left < CALL_GAS_MAX else CALL_GAS_MAX
+        meter.limit = limit
+        cell[0] = limit - CALL_GAS
         scope.events = []
         scope.reads = 0
         self._active.clear()
         sender = scope.signers[0] if scope.signers else ""
         try:
-            meter.charge(CALL_GAS)
+            if cell[0] < 0:
+                raise OutOfGas
             if to_platform:
                 self._ready.clear()
-                value = self._platform.invoke(call.method, call.args)
+                value = self._platform.invoke(method, args)
             else:
-                value = self._invoke(sender, call.contract, call.method, call.args)
+                value = self._invoke(sender, contract, method, args)
             if value is not None:
                 meter.charge(_result_size(value) >> WRITTEN_SHIFT)
             status, code = "ok", ""
@@ -242,9 +252,9 @@ class Executor:
             (status, code), value = _receipt_code(verdict), None
         except Rejected as refusal:
             status, code, value = "rejected", refusal.code, None
-        gas = meter.used
+        gas = limit - cell[0] if cell[0] > 0 else limit
         self._unswept += gas
-        return CallRow(status, code, gas, value)
+        return tuple.__new__(CallRow, (status, code, gas, value))
 
     def _sweep(self) -> None:
         self._unswept = 0
@@ -254,20 +264,20 @@ class Executor:
     def _invoke(self, sender: str, contract: str, method: str, args: Arguments) -> object:
         status, instance, host = self._ready.get(contract) or self._bind(contract)
         known = instance.compiled.methods.get(method)
-        viewing = self.scope.viewing
-        # Views are callable from contracts, not by transactions: they would be calls for nothing.
-        if known is None or (
-            known.kind == "call" if viewing else not self._active and known.kind == "view"
-        ):
+        if known is None:
             raise Rejected("unknown_method")
-        if status == deployment_layout.FROZEN and known.kind == "call":
-            raise Rejected(status)
+        if known.kind == "call":
+            if self.scope.viewing:
+                raise Rejected("unknown_method")
+            if status == deployment_layout.FROZEN:
+                raise Rejected(status)
+        elif not self._active and not self.scope.viewing:
+            # Contracts may call views, transactions not: they would be calls for nothing.
+            raise Rejected("unknown_method")
         host.sender_name = sender
         self._active.append(contract)
         try:
             return instance.invoke(method, args)
-        except UnknownMethod:
-            raise Rejected("unknown_method") from None
         finally:
             self._active.pop()
 

@@ -15,7 +15,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from contracts.dialect import ContractError, LimitExceeded, Meter
+from contracts.dialect import ContractError, LimitExceeded, Meter, OutOfGas
 from contracts.dialect.gas import (
     CHECKED_SHIFT,
     HASHED_SHIFT,
@@ -139,9 +139,12 @@ class Host:
         data = scope.state.get(self._contract, key)
         if data is None:
             return None
-        charge(self._cell, len(data) >> STATE_BYTES_SHIFT)
+        cell = self._cell
+        cell[0] -= len(data) >> STATE_BYTES_SHIFT
+        if cell[0] < 0:
+            raise OutOfGas
         # As strict as `canonical.decode`, by the walk that pays for a value's nodes.
-        value = export(self._cell, canonical.unpack(data))
+        value = export(cell, canonical.unpack(data))
         if canonical.pack(value) != data:
             raise canonical.DecodingError("another byte form of the same value")
         return value
@@ -152,7 +155,10 @@ class Host:
         data = packed(value)
         if len(data) > VALUE_BYTES_MAX:
             raise LimitExceeded("VALUE_SIZE")
-        charge(self._cell, WRITE_GAS + ((len(key) + len(data)) >> WRITTEN_SHIFT))
+        cell = self._cell
+        cell[0] -= WRITE_GAS + ((len(key) + len(data)) >> WRITTEN_SHIFT)
+        if cell[0] < 0:
+            raise OutOfGas
         self._calls.scope.state.put(self._contract, key, data)
 
     def delete(self, key: str) -> None:
@@ -179,7 +185,10 @@ class Host:
         size = len(packed(data))
         if size > EVENT_BYTES_MAX:
             raise LimitExceeded("EVENT_SIZE")
-        charge(self._cell, size >> WRITTEN_SHIFT)
+        cell = self._cell
+        cell[0] -= size >> WRITTEN_SHIFT
+        if cell[0] < 0:
+            raise OutOfGas
         scope = self._calls.scope
         scope.events.append((scope.index, self._contract, name, data))
 

@@ -79,11 +79,7 @@ def _perform(
     if kind == wire.QUERY:
         call, gas_limit = cast("tuple[tuple[str, str, list[object]], int]", tuple(rest))
         return list(executor.query(height, time_ms, Call._make(call), gas_limit))
-    rows = cast("list[tuple[list[bytes], int, bool, list[tuple[str, str, list[object]]]]]", rest[0])
-    transactions = [
-        Transaction(signers, gas_limit, atomic, [Call._make(call) for call in calls])
-        for signers, gas_limit, atomic, calls in rows
-    ]
+    transactions = cast("list[Transaction]", rest[0])
     return wire.block_columns(executor.run(height, time_ms, transactions))
 
 

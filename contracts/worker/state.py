@@ -114,6 +114,14 @@ class LayeredState:
             self._transaction = self._call
         self._call = {}
 
+    def end_single_call(self, *, keep: bool) -> Writes:
+        """`end_call` and `end_transaction` of a transaction that is one call."""
+        writes, self._call = self._call, {}
+        if not keep:
+            return {}
+        self.block.update(writes)
+        return writes
+
     def end_transaction(self, *, keep: bool) -> Writes:
         """Keep or drop what the transaction wrote, and return what was kept."""
         writes = self._transaction if keep else {}

@@ -3,7 +3,7 @@
 A frame is a length of four bytes, big-endian, and as many bytes. The two directions differ, because
 trust does. The validator's requests are `marshal`, which the worker loads at C speed from the one
 process it has to believe. The worker's answers may come from a contract that broke out, so they are
-canonical bytes, which the validator decodes strictly; it never unmarshals what a worker sent.
+msgpack, of which the validator checks every field; it never unmarshals what a worker sent.
 
     request     (RUN, base, height, time_ms, entries, [(signers, gas_limit, atomic, calls)...])
                 (QUERY, base, height, time_ms, entries, (contract, method, args), gas_limit)

@@ -163,7 +163,7 @@ class _TimedSandbox(Sandbox):
 
     def request(
         self, message: tuple[object, ...], reply: Callable[[Answer], tuple[object, ...]]
-    ) -> canonical.Value:
+    ) -> object:
         began = time.process_time()
         try:
             return super().request(message, reply)

@@ -20,12 +20,24 @@ LOCK_NAME: Final = "IN_USE"
 UNFINISHED_SUFFIX: Final = ".unfinished"
 
 
-class Folder(Protocol):
-    """A folder opened for this process alone. Every method may raise `StoreFull`, `StoreFailed`."""
+class ReadableFolder(Protocol):
+    """A folder that is read. Every method may raise `StoreFailed`."""
 
     def names(self) -> list[str]:
         """The files in it, in ascending order, lock and unfinished files left out."""
         ...
+
+    def read(self, name: str, offset: int, size: int) -> bytes:
+        """Up to `size` bytes of `name` from `offset`; fewer at its end. From any thread."""
+        ...
+
+    def size(self, name: str) -> int:
+        """The length of `name` in bytes."""
+        ...
+
+
+class Folder(ReadableFolder, Protocol):
+    """A folder opened for this process alone. Every method may raise `StoreFull`, `StoreFailed`."""
 
     def create(self, name: str, content: bytes) -> None:
         """Make `name` hold `content`: all of it or no such file, also after power loss."""
@@ -51,20 +63,49 @@ class Folder(Protocol):
         """Delete `name` and sync the folder."""
         ...
 
-    def read(self, name: str, offset: int, size: int) -> bytes:
-        """Up to `size` bytes of `name` from `offset`; fewer at its end. From any thread."""
-        ...
-
-    def size(self, name: str) -> int:
-        """The length of `name` in bytes."""
-        ...
-
     def close(self) -> None:
         """Give up the lock. A second call does nothing."""
         ...
 
 
-class DiskFolder:
+class DiskReader:
+    """A folder of the file system without a lock: another process may write in it meanwhile.
+
+    What is appended by write(2) is seen from its beginning on, so a reader finds a prefix of it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def names(self) -> list[str]:
+        try:
+            return sorted(
+                entry.name
+                for entry in self._path.iterdir()
+                if entry.name != LOCK_NAME and not entry.name.endswith(UNFINISHED_SUFFIX)
+            )
+        except OSError as error:
+            _raise_typed(self._path, error)
+
+    def read(self, name: str, offset: int, size: int) -> bytes:
+        # Opened anew each time: no shared position, nothing to close when a segment is dropped.
+        try:
+            descriptor = os.open(self._path / name, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                return _read_all(descriptor, offset, size)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            _raise_typed(self._path / name, error)
+
+    def size(self, name: str) -> int:
+        try:
+            return (self._path / name).stat().st_size
+        except OSError as error:
+            _raise_typed(self._path / name, error)
+
+
+class DiskFolder(DiskReader):
     """A folder of the file system, locked with flock(2) against a second opener.
 
     The lock belongs to the open file: a second `DiskFolder` is refused in this process too, and
@@ -73,7 +114,7 @@ class DiskFolder:
 
     def __init__(self, path: Path) -> None:
         """Open or create `path`. Raises `StoreLocked`, `StoreFull`, `StoreFailed`."""
-        self._path = path
+        super().__init__(path)
         self._appending: tuple[str, int] | None = None
         self._lock = -1
         try:
@@ -86,12 +127,6 @@ class DiskFolder:
         except OSError as error:
             self.close()
             _raise_typed(path, error)
-
-    def names(self) -> list[str]:
-        try:
-            return sorted(entry.name for entry in self._path.iterdir() if entry.name != LOCK_NAME)
-        except OSError as error:
-            _raise_typed(self._path, error)
 
     def create(self, name: str, content: bytes) -> None:
         unfinished = self._path / (name + UNFINISHED_SUFFIX)
@@ -142,23 +177,6 @@ class DiskFolder:
             self._release_if(name)
             (self._path / name).unlink()
             sync_folder(self._path)
-        except OSError as error:
-            _raise_typed(self._path / name, error)
-
-    def read(self, name: str, offset: int, size: int) -> bytes:
-        # Opened anew each time: no shared position, nothing to close when a segment is dropped.
-        try:
-            descriptor = os.open(self._path / name, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                return _read_all(descriptor, offset, size)
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            _raise_typed(self._path / name, error)
-
-    def size(self, name: str) -> int:
-        try:
-            return (self._path / name).stat().st_size
         except OSError as error:
             _raise_typed(self._path / name, error)
 

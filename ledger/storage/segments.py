@@ -42,7 +42,7 @@ from zlib import crc32
 
 from ledger.hashing import ZERO_DIGEST, sha256
 from ledger.storage.errors import LogCorrupt, StoreFailed
-from ledger.storage.folder import Folder
+from ledger.storage.folder import Folder, ReadableFolder
 from ledger.types import Digest
 
 SEGMENT_BYTES: Final = 64 * 1024 * 1024
@@ -188,6 +188,11 @@ class SegmentLog:
             raise LogCorrupt(segment.name, offset, f"record {sequence} fails its CRC")
         return payload[:length]
 
+    def place(self, sequence: int) -> str:
+        """Where record `sequence` is, in words. Raises KeyError if it is not kept."""
+        segment = self._segment_of(sequence)
+        return f"{segment.name} at byte {segment.offsets[sequence - segment.first]}"
+
     def records(self, start: int | None = None) -> Iterator[Record]:
         """Yield the records from sequence `start` (the first kept one, if None) in order."""
         sequence = self.first_sequence if start is None else start
@@ -258,6 +263,30 @@ class SegmentLog:
         self._last_hash = scan.last_hash
 
 
+def read_records(folder: ReadableFolder) -> Iterator[tuple[str, Record]]:
+    """Every whole record of a log in order, each with its place in words.
+
+    Changes nothing, and another process may append to the log meanwhile: the end is where, at the
+    moment of looking, no whole record follows. Raises `LogCorrupt`, `StoreFailed`.
+    """
+    names = [name for name in folder.names() if name.endswith(_SUFFIX)]
+    expected: tuple[int, Digest] | None = None
+    for name in names:
+        first, previous = _check_segment_header(folder.read(name, 0, _SEGMENT_HEADER.size), name)
+        if expected not in (None, (first, previous)):
+            raise LogCorrupt(name, 0, "does not continue the segment before it")
+        scan = _Scan(folder, _Segment(name, first, folder.size(name)), previous)
+        following = first
+        try:
+            for offset, record in scan:
+                yield f"{name} at byte {offset}", record
+                following = record.sequence + 1
+        except _Torn as torn:
+            if name != names[-1]:
+                raise LogCorrupt(name, torn.offset, "ends inside a record") from None
+        expected = following, scan.last_hash
+
+
 class _Failing:
     """Remembers that the log failed, so that nothing is asked of it again."""
 
@@ -275,7 +304,7 @@ class _Failing:
 class _Scan:
     """Walks a segment from its first record, checking CRCs, numbers and the chain."""
 
-    def __init__(self, folder: Folder, segment: _Segment, previous: Digest) -> None:
+    def __init__(self, folder: ReadableFolder, segment: _Segment, previous: Digest) -> None:
         self._folder = folder
         self._name = segment.name
         self._size = segment.size

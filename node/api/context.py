@@ -25,6 +25,7 @@ from node.api.buckets import TokenBuckets
 from node.api.turns import Turns
 from node.api.wire import JSON, MSGPACK
 from node.evidence import Case
+from node.index.service import IndexService
 from node.metrics import Metrics
 from node.standing import Standing
 from node.views import Views
@@ -47,6 +48,9 @@ class Engine(Protocol):
 
     @property
     def views(self) -> Views: ...
+
+    @property
+    def index(self) -> IndexService | None: ...
 
     @property
     def evidence(self) -> Sequence[Case]: ...

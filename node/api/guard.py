@@ -22,6 +22,8 @@ from ledger.queries import NotYet, Pruned
 from node.api.buckets import TokenBuckets
 from node.api.paths import check_path
 from node.api.problems import Problem, internal_problem
+from node.index.interface import IndexBehind, IndexDamaged, IndexUnavailable, SearchTooSlow
+from node.index.service import IndexBusy
 from node.metrics import Metrics
 from node.views import ViewLost, ViewsBusy
 
@@ -118,6 +120,12 @@ def as_problem(error: Exception) -> Problem:
         case InvalidInput():
             return Problem.of(error)
         case ViewsBusy() | ViewLost():
+            return Problem.of(error, 503)
+        case IndexUnavailable() | IndexDamaged():
+            # The reason may name machines and files; it is in the log.
+            detail = f"the query index of this node is not available; {IndexUnavailable.hint}"
+            return Problem(503, error.code, detail)
+        case IndexBehind() | IndexBusy() | SearchTooSlow():
             return Problem.of(error, 503)
         case asyncio.TimeoutError():
             return Problem(503, "not_ready", "the node did not answer in time")

@@ -235,6 +235,13 @@ class BlockPage(Answer):
     cursor: int | None
 
 
+class HeaderPage(Answer):
+    """Canonical bytes of headers in ascending order; `cursor` as in `BlockPage`."""
+
+    items: list[Hex]
+    cursor: int | None
+
+
 class Block(BlockSummary):
     """A header's fields, the header's bytes, and the ids of its transactions in order."""
 
@@ -379,6 +386,25 @@ class KeyPage(Answer):
     height: int
 
 
+class SearchItem(Answer):
+    """An entry that was found, and the block that wrote it last."""
+
+    key: str
+    value: Plain
+    changed_height: int
+
+
+class SearchPage(Answer):
+    """Entries in the order of their keys, as they were after block `height`, which the index has
+    got to; the chain is certified up to `certified_height`. `cursor` asks for the next page, null
+    at the end."""
+
+    items: list[SearchItem]
+    cursor: str | None
+    height: int
+    certified_height: int
+
+
 class HistoryItem(Answer):
     """A change of a key: written (or deleted: `present` false) by block `height`."""
 
@@ -439,19 +465,30 @@ class ContractAnswer(Answer):
     source: str
 
 
+class EntryAnswer(Answer):
+    """An entry of the state; without a value it is absent."""
+
+    contract: str
+    key: str
+    value: Plain
+
+
 class ClaimAnswer(Answer):
-    """What a proof claims of its header: `kind` is state, transaction or header.
+    """What a proof claims of its header: `kind` is state, states (of many keys: `entries`),
+    transaction, header or consistency (with the `earlier` height).
 
     A state claim without a value claims absence.
     """
 
-    kind: Literal["state", "transaction", "header"]
+    kind: Literal["state", "states", "transaction", "header", "consistency"]
     contract: str | None = None
     key: str | None = None
     value: Plain = None
     id: Hex | None = None
     status: CallStatus | None = None
     code: str | None = None
+    entries: list[EntryAnswer] | None = None
+    earlier: int | None = None
 
 
 class ProofAnswer(Answer):
@@ -476,34 +513,14 @@ class KeyList(RootModel[list[KeyInput]]):
     """The entries to prove."""
 
 
-class ProofList(Answer):
-    """A `.qproof` for each entry asked for, in order, all at one height."""
-
-    height: int
-    proofs: list[Hex]
-
-
-class ConsistencyAnswer(Answer):
-    """A path by which `second_root` is shown to extend `first_root` (RFC 9162 §2.1.4).
-
-    The roots are the `history_root` of the two headers, over as many leaves as their heights say.
-    """
-
-    first: int
-    second: int
-    first_root: Hex
-    second_root: Hex
-    path: list[Hex]
-
-
 class ProofInput(Request):
     """The bytes of a `.qproof` file."""
 
     proof: HexInput
 
 
-class VerdictAnswer(Answer):
-    """What this node thinks of a proof."""
+class SubjectVerdict(Answer):
+    """What this node thinks of one thing that a proof speaks of."""
 
     verdict: str
     subject: str
@@ -511,6 +528,13 @@ class VerdictAnswer(Answer):
     height: int | None
     time: str | None
     reason: str
+
+
+class VerdictAnswer(SubjectVerdict):
+    """What this node thinks of a proof: the worst verdict, and in `each` all of them, one for each
+    key of a proof of many, in the order of the file."""
+
+    each: list[SubjectVerdict]
 
 
 class EvidenceItem(Answer):

@@ -25,6 +25,15 @@ async def blocks(request: web.Request) -> web.Response:
     return answer(request, page)
 
 
+async def headers(request: web.Request) -> web.Response:
+    """Headers in ascending order from a height on, as bytes: they prove themselves."""
+    parameters = query(request, "from", "limit")
+    first = known_height(request, natural(parameters, "from") or 0)
+    api = request.app[API]
+    page = await api.read(_headers, api.store, first, limit_of(parameters))
+    return answer(request, page)
+
+
 async def block(request: web.Request) -> web.Response:
     """One block: its header and the ids of its transactions."""
     query(request)
@@ -68,6 +77,12 @@ def _page(store: Prover, first: Height, limit: int) -> models.BlockPage:
     stop = min(first + limit, certified + 1)
     items = [_summary(store, Height(n)) for n in range(first, stop)]
     return models.BlockPage(items=items, cursor=stop if stop <= certified else None)
+
+
+def _headers(store: Prover, first: Height, limit: int) -> models.HeaderPage:
+    stop = min(first + limit, store.certified_height + 1)
+    items = [store.header(Height(n)).encode() for n in range(first, stop)]
+    return models.HeaderPage(items=items, cursor=stop if stop <= store.certified_height else None)
 
 
 def _summary(store: Prover, height: Height) -> models.BlockSummary:
@@ -134,6 +149,16 @@ ROUTES: Final = (
         both(models.BlockPage),
         parameters=(_FROM, LIMIT),
         problems=(400, 404, 410),
+    ),
+    Route(
+        "GET",
+        "/v1/headers",
+        headers,
+        "chain",
+        "Headers in ascending order, as bytes",
+        both(models.HeaderPage),
+        parameters=(_FROM, LIMIT),
+        problems=(400, 404),
     ),
     Route(
         "GET",

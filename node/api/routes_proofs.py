@@ -12,14 +12,22 @@ from typing import Final
 from aiohttp import web
 
 from ledger.fields import NAME_SIZE_MAX
-from ledger.proof_format import Proof, StateClaim, TransactionClaim
-from ledger.proofs import verify
-from ledger.types import Height
+from ledger.proof_claims import (
+    ConsistencyClaim,
+    HeaderClaim,
+    StateClaim,
+    StatesClaim,
+    TransactionClaim,
+)
+from ledger.proof_format import Proof
+from ledger.proof_verdicts import Verdict, worst
+from ledger.proofs import verify_each
+from ledger.state_multiproof import KEYS_MAX
+from ledger.types import Height, TimeMs
 from node.api import models
 from node.api.context import API, HEIGHT, Parameter, Route, both
 from node.api.pages import (
     KEY_BYTES_MAX,
-    LIMIT_MAX,
     check_text,
     contract_and_key,
     height_of,
@@ -63,60 +71,49 @@ async def transaction_proof(request: web.Request) -> web.Response:
 
 async def state_proof(request: web.Request) -> web.Response:
     """The value under a key, or its absence: at a height, at a time, or now."""
-    parameters = query(request, "height", "at", "since")
-    _since(request, parameters)
+    height, time_ms = _when(request)
     contract, key = contract_and_key(request)
     api = request.app[API]
-    if "at" in parameters:
-        if "height" in parameters:
-            raise Problem(400, "bad_parameter", "give height or at, not both")
-        time_ms = parse_time(parameters["at"], "at")
+    if time_ms is not None:
         proof = await api.read(api.store.prove_state_at_time, contract, key, time_ms)
     else:
-        height = height_of(request, parameters)
         proof = await api.read(api.store.prove_state, contract, key, height)
     return _proof(request, proof)
 
 
 async def state_proofs(request: web.Request) -> web.Response:
-    """A proof for each of many keys, all at one height."""
-    height = height_of(request, query(request, "height"))
+    """The values under many keys, or their absence, in one proof: as for one key."""
+    height, time_ms = _when(request)
     posted = await read_model(request, models.KeyList)
-    wanted = posted.root
-    if not 0 < len(wanted) <= LIMIT_MAX:
-        raise Problem(400, "malformed", f"expected 1 to {LIMIT_MAX} keys")
-    for item in wanted:
-        check_text(item.contract, "contract", NAME_SIZE_MAX)
-        check_text(item.key, "key", KEY_BYTES_MAX)
+    names = [(item.contract, item.key) for item in posted.root]
+    if not 0 < len(names) <= KEYS_MAX:
+        raise Problem(400, "malformed", f"expected 1 to {KEYS_MAX} keys, got {len(names)}")
+    for contract, key in names:
+        check_text(contract, "contract", NAME_SIZE_MAX)
+        check_text(key, "key", KEY_BYTES_MAX)
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Problem(400, "malformed", f"{'/'.join(twice)[:80]!r} stands twice in the list")
     api = request.app[API]
-
-    def prove() -> list[bytes]:
-        return [api.store.prove_state(item.contract, item.key, height) for item in wanted]
-
-    proofs = await api.read(prove)
-    return answer(request, models.ProofList(height=height, proofs=proofs))
+    if time_ms is not None:
+        proof = await api.read(api.store.prove_states_at_time, names, time_ms)
+    else:
+        proof = await api.read(api.store.prove_states, names, height)
+    return _proof(request, proof)
 
 
 async def consistency(request: web.Request) -> web.Response:
-    """That the history of a later header extends that of an earlier one (RFC 9162 §2.1.4)."""
-    parameters = query(request, "from", "to")
-    for name in ("from", "to"):
-        if name not in parameters:
-            raise Problem(400, "bad_parameter", f"{name} is missing")
+    """That the chain at a later header goes on from an earlier one (RFC 9162 §2.1.4)."""
+    parameters = query(request, "from", "to", "since")
+    _since(request, parameters)
+    if "from" not in parameters:
+        raise Problem(400, "bad_parameter", "from is missing")
     first = known_height(request, natural(parameters, "from"))
     second = known_height(request, natural(parameters, "to"))
-    if not 0 < first <= second:
-        raise Problem(400, "bad_parameter", "expected 0 < from <= to")
+    if first > second:
+        raise Problem(400, "bad_parameter", "expected from <= to")
     api = request.app[API]
-    path = await api.read(api.store.prove_consistency, first, second)
-    document = models.ConsistencyAnswer(
-        first=first,
-        second=second,
-        first_root=api.store.header(first).history_root,
-        second_root=api.store.header(second).history_root,
-        path=[bytes(item) for item in path],
-    )
-    return answer(request, document)
+    return _proof(request, await api.read(api.store.prove_consistency, first, second))
 
 
 async def check(request: web.Request) -> web.Response:
@@ -131,8 +128,14 @@ async def check(request: web.Request) -> web.Response:
         raise Problem(415, "unsupported_type", detail, close=True)
     api = request.app[API]
     trust = api.store.trust_anchor(Height(0))
-    verdict = await api.read(verify, data, trust)
-    document = models.VerdictAnswer(
+    verdicts = await api.read(verify_each, data, trust)
+    each = [_subject_verdict(verdict) for verdict in verdicts]
+    whole = each[verdicts.index(worst(verdicts))]
+    return answer(request, models.VerdictAnswer(**dict(whole), each=each))
+
+
+def _subject_verdict(verdict: Verdict) -> models.SubjectVerdict:
+    return models.SubjectVerdict(
         verdict=verdict.verdict,
         subject=verdict.subject,
         claim=verdict.claim,
@@ -140,7 +143,17 @@ async def check(request: web.Request) -> web.Response:
         time=None if verdict.time_ms is None else models.iso_time(verdict.time_ms),
         reason=verdict.reason,
     )
-    return answer(request, document)
+
+
+def _when(request: web.Request) -> tuple[Height, TimeMs | None]:
+    """The height asked for, by default the newest; or else the time."""
+    parameters = query(request, "height", "at", "since")
+    _since(request, parameters)
+    if "at" not in parameters:
+        return height_of(request, parameters), None
+    if "height" in parameters:
+        raise Problem(400, "bad_parameter", "give height or at, not both")
+    return known_height(request, None), parse_time(parameters["at"], "at")
 
 
 def _since(request: web.Request, parameters: dict[str, str]) -> None:
@@ -175,7 +188,19 @@ def _claim(proof: Proof) -> models.ClaimAnswer:
             return models.ClaimAnswer(
                 kind="transaction", id=receipt.tx_id, status=receipt.status, code=receipt.code
             )
-        case _:
+        case StatesClaim(entries):
+            return models.ClaimAnswer(
+                kind="states",
+                entries=[
+                    models.EntryAnswer(
+                        contract=entry.contract, key=entry.key, value=models.decoded(entry.value)
+                    )
+                    for entry in entries
+                ],
+            )
+        case ConsistencyClaim(earlier):
+            return models.ClaimAnswer(kind="consistency", earlier=earlier.n)
+        case HeaderClaim():
             return models.ClaimAnswer(kind="header")
 
 
@@ -211,9 +236,9 @@ ROUTES: Final = (
         "/v1/proofs/state",
         state_proofs,
         "proofs",
-        "Proofs of many values at one height",
-        both(models.ProofList),
-        parameters=(HEIGHT,),
+        "One proof of many values, or of their absence",
+        _PROOF_FORMS,
+        parameters=(HEIGHT, _AT, _SINCE),
         body=models.KeyList,
         problems=(400, 404, 410, 413, 415),
     ),
@@ -223,10 +248,11 @@ ROUTES: Final = (
         consistency,
         "proofs",
         "Proof that the chain only grew",
-        both(models.ConsistencyAnswer),
+        _PROOF_FORMS,
         parameters=(
             Parameter("from", "the earlier height", {"type": "integer"}),
-            Parameter("to", "the later height", {"type": "integer"}),
+            Parameter("to", "the later height; by default the newest", {"type": "integer"}),
+            _SINCE,
         ),
         problems=(400, 404),
     ),

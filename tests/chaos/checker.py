@@ -3,7 +3,7 @@
 The cluster is stopped and its folders are read as they lie there. Four things are checked:
 
 1. agreement: where two honest validators executed a height, they have one header, and each ledger
-   is what its own hashes and certificates say (`ledger.recovery.verify_ledger`);
+   is what its own hashes and certificates say (`ledger.verification.verify_ledger`);
 2. replay: the block files of the longest chain, executed from genesis in a fresh folder, give every
    header again, its state root included;
 3. exactly once: an id is executed at most once; what a client was told is executed stands at the
@@ -29,11 +29,12 @@ from contracts.runner import WorkerRunner
 from contracts.sandbox import Sandbox
 from ledger.errors import QiongError
 from ledger.genesis import Genesis
-from ledger.recovery import roll_forward, verify_ledger
+from ledger.recovery import roll_forward
 from ledger.storage.interface import Batch, KeyValueStore
 from ledger.storage.leveldb import LevelDBStore
 from ledger.store import BLOCKS_FOLDER, LedgerStore
 from ledger.types import Digest, Height
+from ledger.verification import verify_ledger
 from tests.chaos.cluster import Cluster
 from tests.chaos.load import History, Operation
 

@@ -18,10 +18,11 @@ from consensus.records import Record
 from contracts.runner import WorkerRunner
 from contracts.sandbox import Sandbox
 from ledger.genesis import Genesis
-from ledger.recovery import roll_forward, verify_ledger
+from ledger.recovery import roll_forward
 from ledger.storage.folder import DiskFolder
 from ledger.store import BLOCKS_FOLDER, LedgerStore
 from ledger.types import Digest, Height
+from ledger.verification import verify_ledger
 from node.service import WAL_FOLDER
 from node.wal import VoteLog
 from tests.chaos.strace import PARTS, SEGMENT

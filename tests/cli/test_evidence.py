@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 
 from cli import client
 from cli.client import Answer
-from cli.main import main
 from consensus.messages import Commit, Envelope, SignedMessage
 from ledger.hashing import sha256
 from ledger.keys import SigningKey
@@ -24,6 +20,8 @@ from ledger.trust import TrustAnchor
 from ledger.types import Digest, Epoch, Height, Signature, View
 from ledger.validators import Validator, ValidatorSet
 from node.evidence import Case, of_cases
+from tests.cli import command
+from tests.cli.command import Ended
 
 NAMES = [f"org-{i}" for i in range(4)]
 KEYS = {name: SigningKey.from_seed(name.encode().ljust(32)) for name in NAMES}
@@ -55,26 +53,9 @@ def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@dataclass(frozen=True)
-class Ended:
-    exit_code: int
-    stdout: str
-    stderr: str
-
-
 def run(*arguments: object) -> Ended:
-    """`qiong evidence ARGUMENTS`, exit code and all, in this process."""
-    out, err = io.StringIO(), io.StringIO()
-    words = ["qiong", "evidence", *map(str, arguments)]
-    with (
-        mock.patch.object(sys, "argv", words),
-        redirect_stdout(out),
-        redirect_stderr(err),
-        pytest.raises(SystemExit) as ended,
-    ):
-        main()
-    assert isinstance(ended.value.code, int)
-    return Ended(ended.value.code, out.getvalue(), err.getvalue())
+    """`qiong evidence ARGUMENTS`."""
+    return command.run("evidence", *arguments)
 
 
 def verify(data: bytes, trust: Path) -> tuple[int, Any]:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.dialect import LimitExceeded, Verdict
+from contracts.dialect.guards import values
 from contracts.dialect.guards.values import export
 from contracts.dialect.limits import STRING_MAX, VALUE_CHARACTERS_MAX, VALUE_DEPTH_MAX
 from contracts.worker import wire
@@ -64,6 +65,33 @@ def test_it_is_refused_as_in_the_ledger(value: Any) -> None:
             canonical.pack(export([GAS], value))
     else:
         assert canonical.pack(export([GAS], value)) == expected
+
+
+def test_names_seen_before_cost_and_give_the_same() -> None:
+    records: list[dict[str, Any]] = [
+        {"b": "x", "a": "y"},
+        {"a": 1, "b": None},
+        {"b": {"b": 2, "a": "x"}, "a": "x" * 300},
+        {"b" * 300: 1, "a": 2},
+        {},
+    ]
+    for record in records:
+        spent = set()
+        for _ in range(3):
+            cell = [GAS]
+            assert canonical.pack(export(cell, record)) == canonical.encode(record)
+            spent.add(cell[0])
+        assert len(spent) == 1
+
+
+def test_names_remembered_are_bounded() -> None:
+    for i in range(2 * values._RECORDS_MAX):
+        export([GAS], {f"name {i}": "x"})
+        assert len(values._records) <= values._RECORDS_MAX
+    export([GAS], {f"name {i}": "x" for i in range(values._RECORD_NAMES_MAX + 1)})
+    export([GAS], {"x" * 300: "x"})
+    assert max(len(names) for names in values._records) <= values._RECORD_NAMES_MAX
+    assert max(len("".join(names)) for names in values._records) < 256
 
 
 def nested(depth: int) -> Any:

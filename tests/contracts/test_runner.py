@@ -5,6 +5,7 @@ import os
 import signal
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -329,7 +330,7 @@ def test_a_worker_cannot_be_started_without_its_code(monkeypatch) -> None:
 
 LIES = {
     "too large": b"\xff\xff\xff\xff",
-    "not canonical": b"\x00\x00\x00\x02\xcc\x01",
+    "an extension": b"\x00\x00\x00\x04\x91\xd4\x04\x00",
     "no list": b"\x00\x00\x00\x01\xc0",
     "another kind": b"\x00\x00\x00\x02\x91\x09",
     "pickle": b"\x00\x00\x00\x04cos\n",
@@ -344,6 +345,10 @@ def test_a_lying_worker_is_lost(monkeypatch, lie) -> None:
     monkeypatch.setattr(sandbox, "_BOOT", code)
     with closing(Sandbox()) as box, pytest.raises(WorkerLost):
         box.request((wire.RUN,), lambda question: (None,))
+
+
+def nested(levels: int) -> object:
+    return [nested(levels - 1)] if levels else 0
 
 
 def good(world):
@@ -364,6 +369,8 @@ def good(world):
         ((0, 3, 0), 2), ((0, 3, 0), 0), ((0, 3, 0), -1), ((0, 3, 0), None), ((0, 3, 0), True),
         ((0, 4, 0), 2), ((0, 4, 0), 0), ((0, 4, 0), -1), ((0, 4), [1, 0]), ((0,), []),
         ((1,), []), ((1,), [["ok"], [""], [5]]), ((1, 0, 0), None), ((1, 0, 0), "good"),
+        ((1, 3, 0), 2.5), ((1, 3, 0), [2**63]), ((1, 3, 0), {1: 2}), ((1, 3, 0), nested(25)),
+        ((2, 3, 0), {"a": 2.5}), ((2, 3, 0), {b"a": 1}), ((2, 3, 0), {"a": nested(24)}),
         ((1, 1, 0), "x" * 65), ((1, 2, 0), 300_001), ((1, 2, 0), -1), ((1, 3), []), ((1, 3), {}),
         ((2, 0, 0), 1), ((2, 0, 0), -1), ((2, 1, 0), ""), ((2, 1, 0), "c" * 129), ((2, 2, 0), ""),
         ((2, 2, 0), "e" * 65), ((2, 2, 0), "\u743c" * 22), ((2, 2, 0), b"e"), ((2, 3), None),
@@ -384,6 +391,14 @@ def test_an_outcome_out_of_form_is_refused(world, path_and_value) -> None:
         outcomes.transactions(bad, asked)
     with pytest.raises(FieldError):
         outcomes.transactions([], asked)
+
+
+def test_what_a_contract_made_comes_in_canonical_order_and_as_deep_as_it_may_be(world) -> None:
+    answer: list[Any] = good(world)
+    answer[1][3], answer[2][3] = [nested(24)], [{"b": 1, "a": {"d": 2, "c": 3}}]
+    done = outcomes.transactions(answer, [add(world, "a")])[0]
+    assert done.calls[0].result == nested(24)
+    assert canonical.pack(done.events[0].data) == canonical.encode(done.events[0].data)
 
 
 def test_patterns_are_learnt_from_misses() -> None:

@@ -81,3 +81,13 @@ def test_what_to_measure_is_said() -> None:
     done = CliRunner().invoke(cli, ["bench"])
     assert done.exit_code == 2
     assert "--contracts" in done.stderr
+
+
+def test_the_state_is_measured_on_a_real_ledger() -> None:
+    result = CliRunner().invoke(cli, ["bench", "--state", "--keys", "1000", "--json"])
+    assert result.exit_code == 0, result.output
+    (cost,) = json.loads(result.stdout)["state"]
+    assert cost["keys"] == 1_000
+    # A path has the sixteen levels of the top at most that are not empty: ten for a thousand keys.
+    assert 9 * 32 < cost["path_bytes"] <= cost["path_bytes_max"] < cost["proof_bytes_max"] < 1_800
+    assert min(cost.values()) > 0

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ledger import canonical
 from ledger.hashing import sha256
 from ledger.proof_builders import build_header_proof, build_transaction_proof, history_anchor
+from ledger.proof_claims import StateClaim, TransactionClaim
 from ledger.proof_format import (
     ANCHOR_DEPTH_MAX,
     PROOF_SIZE_MAX,
@@ -21,11 +22,10 @@ from ledger.proof_format import (
     Handover,
     ParentAnchor,
     Proof,
-    StateClaim,
-    TransactionClaim,
     TrustedAnchor,
 )
-from ledger.proofs import EXIT_CODES, Verdict, verify
+from ledger.proof_verdicts import EXIT_CODES, Verdict
+from ledger.proofs import verify
 from ledger.receipt import CallOutcome
 from ledger.types import Gas
 from tests.ledger.proof_chain import GENESIS_MS, Chain, Council, make_receipts

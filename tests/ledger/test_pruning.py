@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from ledger import proofs, pruning, schema
 from ledger.block_files import BlockFiles
 from ledger.queries import Pruned
-from ledger.recovery import roll_forward, verify_ledger
+from ledger.recovery import roll_forward
 from ledger.storage.interface import Batch
 from ledger.storage.memory import MemoryFolder, MemoryStore
 from ledger.store import LedgerStore
 from ledger.types import Height
+from ledger.verification import verify_ledger
 from tests.ledger.ledger_world import World, make_genesis
 from tests.ledger.snapshots import open_store, said, take
 from tests.ledger.test_snapshot import KEYS, busy

@@ -14,13 +14,14 @@ from ledger import canonical, proofs, schema, snapshot, snapshot_take
 from ledger.block_files import BlockFiles
 from ledger.certificate import CertificateInvalid
 from ledger.queries import NotYet, Pruned
-from ledger.recovery import roll_forward, verify_ledger
+from ledger.recovery import roll_forward
 from ledger.snapshot import ChunkWrong, Manifest, SnapshotWrong, chunk_name
 from ledger.snapshot_take import NotCertified
 from ledger.storage.errors import StoreCorrupt
 from ledger.storage.memory import MemoryFolder, MemoryStore
 from ledger.store import BaseMissing, LedgerStore
 from ledger.types import Height
+from ledger.verification import verify_ledger
 from tests.ledger.ledger_world import START_MS, World, make_genesis
 from tests.ledger.snapshots import MemorySource, made_of, open_store, said, take
 

@@ -18,7 +18,13 @@ from ledger.state_proof import (
     state_key_hash,
     state_value_hash,
 )
-from ledger.state_tree import BucketRootsCorrupt, ForeignOverlay, StateTree
+from ledger.state_tree import (
+    CrownHashesCorrupt,
+    ForeignOverlay,
+    RecordsWrong,
+    StateTree,
+    StateTreeView,
+)
 from ledger.types import Digest
 
 
@@ -48,15 +54,16 @@ class MemoryStore:
             else:
                 self.entries[key] = value
 
-    def load_bucket(self, index: int) -> bytes:
-        prefix = index.to_bytes(2, "big")
+    def load(self, prefix: int, bits: int) -> bytes:
         return b"".join(
-            key + self.entries[key] for key in sorted(self.entries) if key.startswith(prefix)
+            key + self.entries[key]
+            for key in sorted(self.entries)
+            if int.from_bytes(key, "big") >> (256 - bits) == prefix
         )
 
     def load_all(self) -> Iterable[tuple[int, bytes]]:
         for index in sorted({int.from_bytes(key[:2], "big") for key in self.entries}):
-            yield index, self.load_bucket(index)
+            yield index, self.load(index, 16)
 
 
 def spread(*path: int) -> Digest:
@@ -157,11 +164,13 @@ class StoredTree(RuleBasedStateMachine):
         self.store = MemoryStore()
         self.tree = StateTree(self.store, cached_entries_max=5)
         self.model: dict[Digest, Digest] = {}
-        self.saved = self.tree.bucket_roots()
+        self.saved = self.tree.crown_hashes()
         self.touched: list[Digest] = []
+        self.former: list[tuple[StateTreeView, dict[Digest, Digest]]] = []
 
     @rule(changes=batches)
     def commit(self, changes: dict[Digest, Digest | None]) -> None:
+        self.former = [*self.former[-2:], (self.tree.view(), dict(self.model))]
         overlay = self.tree.overlay(changes)
         with self.tree.lock:
             self.store.write(changes)
@@ -174,15 +183,15 @@ class StoredTree(RuleBasedStateMachine):
                 self.model[key] = value
 
     @rule()
-    def save_bucket_roots(self) -> None:
-        self.saved, self.touched = self.tree.bucket_roots(), []
+    def save_crown_hashes(self) -> None:
+        self.saved, self.touched = self.tree.crown_hashes(), []
 
     @rule()
     def restart_from_records(self) -> None:
         self.tree = StateTree(self.store, cached_entries_max=5)
 
     @rule()
-    def restart_from_bucket_roots(self) -> None:
+    def restart_from_crown_hashes(self) -> None:
         self.tree = StateTree.resume(self.store, self.saved, self.touched, cached_entries_max=5)
 
     @invariant()
@@ -197,15 +206,38 @@ class StoredTree(RuleBasedStateMachine):
             assert view.get(key) == value
             assert view.prove(key).root_from(key, value) == view.root
 
+    @invariant()
+    def former_versions_still_prove(self) -> None:
+        for view, model in self.former:
+            for key in [*self.model, *model]:
+                assert view.prove(key).root_from(key, model.get(key)) == view.root
+
 
 StoredTree.TestCase.settings = settings(max_examples=15, stateful_step_count=12, deadline=None)
 TestStoredTree = StoredTree.TestCase
 
 
-def test_resume_refuses_cut_off_bucket_roots() -> None:
+def test_resume_refuses_cut_off_crown_hashes() -> None:
     store = MemoryStore()
-    with pytest.raises(BucketRootsCorrupt):
-        StateTree.resume(store, StateTree(store).bucket_roots()[:-1], [])
+    with pytest.raises(CrownHashesCorrupt):
+        StateTree.resume(store, StateTree(store).crown_hashes()[:-1], [])
+
+
+def test_records_that_do_not_have_their_hash_are_found_before_they_are_used() -> None:
+    state = {spread(7, 0, n >> 2, n): state_value_hash(bytes([n])) for n in range(64)}
+    store = MemoryStore()
+    store.write(state)
+    hashes = StateTree(store).crown_hashes()
+    tree = StateTree.resume(store, hashes, [], cached_entries_max=4)
+    kept = spread(7, 0, 0, 0)
+    assert tree.view().get(kept) == state[kept]
+    changed = spread(7, 0, 0, 1)
+    store.entries[changed] = state_value_hash(b"another")
+    with pytest.raises(RecordsWrong, match="0700"):
+        StateTree.resume(store, hashes, []).view().prove(kept)
+    # The crown is known already: it is the bucket, loaded again, that does not fit.
+    with pytest.raises(RecordsWrong, match="07000"):
+        tree.overlay({changed: None})
 
 
 def large_tree(count: int) -> tuple[StateTree, dict[Digest, Digest]]:

@@ -85,3 +85,21 @@ def test_addresses() -> None:
     for bad in ("", ":80", "host", "host:", "host:x", "host:-1", "host:٣", None, 80):
         with pytest.raises(ValueError, match="expected"):
             parse_address(bad)
+
+
+def test_a_postgresql_index_needs_the_file_that_names_its_database(path: Path) -> None:
+    assert load_config(path, environment={}).index_database == "sqlite"
+    environment = {"QIONG_INDEX_DATABASE": "postgresql"}
+    with pytest.raises(BadSetting) as refused:
+        load_config(path, environment=environment)
+    assert refused.value.name == "index.connection_file"
+    assert load_config(path, {"index.enabled": "false"}, environment).index_enabled is False
+    environment["QIONG_INDEX_CONNECTION_FILE"] = "index.uri"
+    assert load_config(path, environment=environment).index_connection_file == (
+        path.parent / "index.uri"
+    )
+    environment["QIONG_INDEX_CONNECTION_FILE"] = "/run/secrets/index.uri"
+    config = load_config(path, environment=environment)
+    assert config.index_connection_file == Path("/run/secrets/index.uri")
+    with pytest.raises(BadSetting, match="sqlite or postgresql"):
+        load_config(path, {"index.database": "oracle"}, environment)

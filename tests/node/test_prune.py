@@ -9,9 +9,9 @@ import pytest
 
 from ledger import snapshot
 from ledger.queries import Pruned
-from ledger.recovery import verify_ledger
 from ledger.store import BASE_FOLDER, LedgerStore
 from ledger.types import Height
+from ledger.verification import verify_ledger
 from node.home import Home
 from node.prune import KEEP_MIN, KeepsTooFew, Prune
 from node.rebuild import Rebuild

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from ledger import canonical, snapshot
-from ledger.recovery import roll_forward, verify_ledger
+from ledger.recovery import roll_forward
 from ledger.snapshot import ChunkWrong, FolderSource, SnapshotWrong
 from ledger.store import BASE_FOLDER, LedgerStore
 from ledger.trust import TrustAnchor
 from ledger.types import Height
+from ledger.verification import verify_ledger
 from node.home import Home
 from node.restore import FETCH_FOLDER, NEW_LEDGER, OLD_BLOCKS, OLD_LEDGER, NothingToGain, Restore
 from tests.ledger.ledger_world import ToyRunner, World, make_genesis

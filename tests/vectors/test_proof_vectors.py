@@ -1,16 +1,29 @@
 """Whole `.qproof` files with the trust file they verify against and the verdict they get.
 
 Authors of other verifiers can run these: every anchor, every claim, and files that must be refused.
+`each` has the verdicts on a proof of many keys, in the file's order; the verdict beside it is the
+worst. `text` is what a QR code holds. `follow` says which trust anchor hand-overs lead to.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ledger.proof_builders import build_header_proof, build_transaction_proof, history_anchor
-from ledger.proof_format import ParentAnchor, Proof, TrustedAnchor
-from ledger.proofs import verify
+from ledger.proof_builders import (
+    build_consistency_proof,
+    build_header_proof,
+    build_states_proof,
+    build_transaction_proof,
+    history_anchor,
+)
+from ledger.proof_claims import ConsistencyClaim, Entry, StatesClaim
+from ledger.proof_format import Anchor, Handover, ParentAnchor, Proof, TrustedAnchor
+from ledger.proof_text import to_text
+from ledger.proof_verdicts import worst
+from ledger.proofs import follow, verify_each
 from ledger.receipt import CallOutcome
+from ledger.state_proof import state_key_hash
 from ledger.types import Gas
 from tests.ledger.proof_chain import GENESIS_MS, Chain, Council, make_receipts
 from tests.vectors.golden import check
@@ -47,6 +60,25 @@ def make_chain() -> Chain:
     return chain
 
 
+def many(chain: Chain, numbers: list[int], height: int, anchor: Anchor | None = None) -> bytes:
+    """A proof of licences, in one file."""
+    names = [("licence", f"licence/{number}") for number in numbers]
+    proven = [
+        (
+            Entry(*name, chain.states[height].get(name)),
+            chain.views[height].prove(state_key_hash(*name)),
+        )
+        for name in names
+    ]
+    return build_states_proof(proven, chain.headers[height], anchor or chain.certificate(height))
+
+
+def grown(chain: Chain, first: int, second: int, handovers: Sequence[Handover] = ()) -> bytes:
+    """A proof that the chain at one height goes on from another."""
+    headers, signed = chain.headers, chain.certificate(second)
+    return build_consistency_proof(headers[first], headers[second], chain.read, signed, handovers)
+
+
 def make_samples(chain: Chain) -> list[Sample]:
     def licence(number: int, height: int = 1, **more: object) -> bytes:
         return chain.state_proof(height, "licence", f"licence/{number}", **more)  # type: ignore[arg-type]
@@ -57,6 +89,15 @@ def make_samples(chain: Chain) -> list[Sample]:
     good = Proof.decode(licence(0))
     short = replace(quorum, signatures=quorum.signatures[:-1])
     at = GENESIS_MS + 2500
+    some, growth = Proof.decode(many(chain, [0, 5, 19], 1)), Proof.decode(grown(chain, 1, 3))
+    assert isinstance(some.claim, StatesClaim)
+    assert isinstance(growth.claim, ConsistencyClaim)
+    first, *rest = some.claim.entries
+    other_value = replace(some.claim, entries=(replace(first, value=b"\x80"), *rest))
+    one_less = replace(some.claim, entries=tuple(rest))
+    reordered = replace(some.claim, entries=(*rest, first))
+    other_header = replace(growth.claim, earlier=chain.headers[2])
+    other_past = replace(growth.claim, consistency=growth.claim.consistency[:-1])
     return [
         Sample("state, active", licence(0)),
         Sample("state, revoked", licence(1)),
@@ -91,6 +132,20 @@ def make_samples(chain: Chain) -> list[Sample]:
         Sample("one signature short", build_header_proof(header, short)),
         Sample("another value", replace(good, claim=replace(good.claim, value=b"\x80")).encode()),  # type: ignore[arg-type]
         Sample("one byte more", licence(0) + b"\x00"),
+        Sample("many keys", many(chain, [0, 1, 2, 3, 99, 100], 1)),
+        Sample("many keys, all in force", many(chain, [0, 5, 19], 1)),
+        Sample("many keys, one of them", many(chain, [7], 1)),
+        Sample("many keys at a time", many(chain, [0, 1, 99], 2, parent), at_ms=at),
+        Sample("many keys, another value", replace(some, claim=other_value).encode()),
+        Sample("many keys, one left out", replace(some, claim=one_less).encode()),
+        Sample("many keys, in another order", replace(some, claim=reordered).encode()),
+        Sample("consistency", grown(chain, 2, 5, chain.handovers)),
+        Sample("consistency from genesis", grown(chain, 0, 3)),
+        Sample("consistency of a header with itself", grown(chain, 3, 3)),
+        Sample("consistency, another header", replace(growth, claim=other_header).encode()),
+        Sample("consistency, another past", replace(growth, claim=other_past).encode()),
+        Sample("text", to_text(licence(0)).encode()),
+        Sample("text, cut off", to_text(licence(0)).encode()[:-1]),
     ]
 
 
@@ -98,14 +153,20 @@ def test_proof_files() -> None:
     chain = make_chain()
     now_ms = GENESIS_MS + 60_000
     rows = []
-    for sample in make_samples(chain):
-        verdict = verify(
+    samples = make_samples(chain)
+    named = {sample.name: sample.data for sample in samples}
+    for sample in samples:
+        verdicts = verify_each(
             sample.data,
             chain.trust(sample.trusted_height),
             now_ms=now_ms,
             at_ms=sample.at_ms,
             max_age_ms=sample.max_age_ms,
         )
+        verdict = worst(verdicts)
+        each = [
+            {"subject": one.subject, "claim": one.claim, "verdict": one.verdict} for one in verdicts
+        ]
         rows.append(
             {
                 "name": sample.name,
@@ -120,6 +181,7 @@ def test_proof_files() -> None:
                 "height": verdict.height,
                 "time_ms": verdict.time_ms,
             }
+            | ({"each": each} if sample.name.startswith("many keys") else {})
         )
     anchors = {height: chain.trust(height) for height in (0, 4)}
     check(
@@ -131,5 +193,14 @@ def test_proof_files() -> None:
                 for height, anchor in anchors.items()
             },
             "proofs": rows,
+            "text": {"proof": "state, active", "text": to_text(named["state, active"])},
+            "follow": [
+                {
+                    "proof": name,
+                    "trust": 0,
+                    "fingerprint": follow(named[name], chain.trust(0)).fingerprint.hex(),
+                }
+                for name in ("consistency", "consistency from genesis")
+            ],
         },
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ledger import canonical, merkle
+from ledger.state_multiproof import Asked, merge_proofs
 from ledger.state_proof import state_key_hash, state_value_hash
 from ledger.state_tree import StateTree
 from ledger.types import Digest
@@ -81,3 +82,36 @@ def test_state_tree_with_shared_prefixes() -> None:
             }
         )
     check("state_tree_prefixes", {"base": base.hex(), "steps": rows})
+
+
+def test_many_keys_of_the_state_tree() -> None:
+    """One proof of present and absent keys, among entries that share up to 255 bits."""
+    base = int.from_bytes(bytes.fromhex("a5" * 32), "big")
+    near = [Digest((base ^ 1 << (255 - shared)).to_bytes(32, "big")) for shared in range(256)]
+    stored = {near[n]: state_value_hash(b"%d" % n) for n in (255, 254, 200, 33, 20, 16, 15, 3, 0)}
+    tree = StateTree()
+    tree.apply(stored)
+    rows = []
+    for wanted in (
+        [255],
+        [255, 254],
+        [0, 3, 15],
+        [20, 33, 34],
+        [1, 2],
+        [14, 100, 253],
+        range(0, 256, 3),
+    ):
+        asked = [Asked(key, stored.get(key)) for key in sorted(near[n] for n in wanted)]
+        proof = merge_proofs([(each, tree.view().prove(each.key_hash)) for each in asked])
+        assert proof.root_from(asked) == tree.root
+        rows.append(
+            {
+                "asked": [
+                    [each.key_hash.hex(), each.value_hash and each.value_hash.hex()]
+                    for each in asked
+                ],
+                "shape": proof.shape.hex(),
+                "hashes": proof.hashes.hex(),
+            }
+        )
+    check("state_multiproof", {"root": tree.root.hex(), "proofs": rows})

@@ -1,8 +1,8 @@
 """Guards: everything compiled code may do that could cost, fail or surprise.
 
-Each takes the gas cell first, then the operands. Its base price is in the block that calls it; it
-charges what grows with its operands, before the work. Wrong types raise the interpreter's own
-errors, which `instance.py` turns into codes.
+Each takes the gas cell first, then the operands (not `len`, which costs the same for all). Its base
+price is in the block that calls it; it charges what grows with its operands, before the work. Wrong
+types raise the interpreter's own errors, which `instance.py` turns into codes.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ GUARDS: Final[Mapping[str, Callable[..., Any]]] = {
     "_str_encode": strings.encode,
     "_bytes_decode": strings.decode,
     "_bytes_hex": strings.to_hex,
-    "_len": builtins.length,
+    "_len": len,
     "_range": builtins.integers,
     "_min": builtins.minimum,
     "_max": builtins.maximum,

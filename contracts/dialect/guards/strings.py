@@ -44,6 +44,11 @@ def _check_same(text: Any, *others: Any) -> None:
             raise TypeError
 
 
+_UNPAID: Final = 16
+"""Shorter strings are encoded and classified for nothing, whatever their characters: each price of
+it is rounded down to 0."""
+
+
 def _check_count(value: Any) -> None:
     if type(value) is not int:
         raise TypeError
@@ -98,8 +103,10 @@ def _pay_encoding(cell: Cell, value: str | bytes, times: int) -> None:
 
 def _ascii_change(change: Callable[[bytes], bytes]) -> Callable[[Cell, Any], str]:
     def guard(cell: Cell, value: Any) -> str:
-        check_text(value)
-        _pay_encoding(cell, value, 2)
+        if type(value) is not str:
+            raise TypeError
+        if len(value) >= _UNPAID:
+            _pay_encoding(cell, value, 2)
         return change(value.encode()).decode()
 
     return guard
@@ -111,9 +118,11 @@ lower = _ascii_change(bytes.lower)
 
 def _ascii_test(test: Callable[[bytes], bool]) -> Callable[[Cell, Any], bool]:
     def guard(cell: Cell, value: Any) -> bool:
-        check_text(value)
-        _pay_encoding(cell, value, 1)
-        charge(cell, len(value) >> gas.CLASSIFIED_SHIFT)
+        if type(value) is not str:
+            raise TypeError
+        if len(value) >= _UNPAID:
+            _pay_encoding(cell, value, 1)
+            charge(cell, len(value) >> gas.CLASSIFIED_SHIFT)
         return test(value.encode())
 
     return guard
@@ -137,7 +146,8 @@ def _stripper(method: Callable[[str, str], str]) -> Callable[..., str]:
     def guard(cell: Cell, value: Any, characters: Any = None) -> str:
         if characters is None:
             characters = _SPACE
-        check_text(value, characters)
+        if type(value) is not str or type(characters) is not str:
+            raise TypeError
         charge(cell, len(value) >> gas.CHARACTERS_SHIFT)
         if len(characters) > _STRIP_SHORT:
             charge(cell, len(value) * len(characters) >> gas.STRIPPED_SHIFT)
@@ -199,8 +209,8 @@ def join(cell: Cell, separator: Any, items: Any) -> Any:
 
 def replace(cell: Cell, value: Any, old: Any, new: Any, most: Any = -1) -> str:
     """`value.replace(old, new, most)`: the size of the result is known before."""
-    check_text(value, old, new)
-    _check_count(most)
+    if type(value) is not str or type(new) is not str or type(most) is not int:
+        raise TypeError
     search(cell, value, old)
     count = value.count(old)
     if 0 <= most < count:

@@ -12,7 +12,7 @@ Left out: canonical bytes (the host packs what `export` returns).
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -35,6 +35,13 @@ _INTEGER_MAX = limits.STORED_INTEGER_MAX
 _NARROW = limits.STRING_MAX // 4
 """Characters that fit the limit on bytes whatever they are (UTF-8 takes 4 at most)."""
 
+_RECORD_NAMES_MAX = 16
+_RECORDS_MAX = 256
+_records: dict[tuple[str, ...], Sequence[str]] = {}
+"""Names of records in the order they were written in, and in canonical order. A contract writes the
+same few again and again. All are forgotten when full; names are SHORT together, so they take less
+than 1 MB."""
+
 
 def export(cell: Cell, value: Any) -> Any:
     """A plain copy of `value` that may leave the contract, or enter it: arguments, results, state.
@@ -43,10 +50,9 @@ def export(cell: Cell, value: Any) -> Any:
     ready to be packed (`ledger.canonical.pack`). Raises LimitExceeded (INTEGER, STRING, LIST,
     DICT, DEPTH, NODES), OutOfGas, and TypeError for what can't be stored.
     """
-    seen = [0, 0]
     if type(value) is dict:
-        return _copy_dict(cell, value, limits.VALUE_DEPTH_MAX, seen)
-    return _copy(cell, value, limits.VALUE_DEPTH_MAX, seen)
+        return copy_dict(cell, value, limits.VALUE_DEPTH_MAX, [0, 0])
+    return _copy(cell, value, limits.VALUE_DEPTH_MAX, [0, 0])
 
 
 def _copy(cell: Cell, value: Any, depth: int, seen: list[int]) -> Any:
@@ -61,7 +67,7 @@ def _copy(cell: Cell, value: Any, depth: int, seen: list[int]) -> Any:
     if value is None or kind is bool:
         return value
     if kind is dict or kind is MappingProxyType:
-        return _copy_dict(cell, value, depth, seen)
+        return copy_dict(cell, value, depth, seen)
     if kind is list or kind is tuple:
         charge(cell, VALUE_NODE * (len(value) + CONTAINER_NODES))
         seen[0] += len(value)
@@ -83,42 +89,40 @@ def _copy(cell: Cell, value: Any, depth: int, seen: list[int]) -> Any:
     raise TypeError
 
 
-def _copy_dict(cell: Cell, value: Any, depth: int, seen: list[int]) -> dict[str, Any]:
-    """In canonical order, like any dict that comes from the state."""
-    cell[0] -= VALUE_NODE * (3 * len(value) + CONTAINER_NODES)  # keys are put in order as well
+def copy_dict(cell: Cell, value: Any, depth: int, seen: list[int]) -> dict[str, Any]:
+    """`export` of a dict within `depth` levels; `seen` as in `_copy`.
+
+    In canonical order, like any dict that comes from the state.
+    """
+    size = len(value)
+    cell[0] -= VALUE_NODE * (3 * size + CONTAINER_NODES)  # names are put in order as well
     if cell[0] < 0:
         raise OutOfGas
-    seen[0] += 2 * len(value)
+    seen[0] += 2 * size
     if depth == 0 or seen[0] > limits.VALUE_NODES_MAX:
         raise _beyond(depth)
-    keys = sorted(value)
+    known = _records.get(tuple(value)) if size <= _RECORD_NAMES_MAX else None
     result: dict[str, Any] = {}
-    if short_texts(keys) and short_texts(value.values()):
-        if list(value) == keys:
-            return dict(value)
-        for key in keys:
-            result[key] = value[key]
-        return result
-    for key in keys:
-        if type(key) is not str:
-            raise TypeError
-        if len(key) >= SHORT:
-            _long_text(cell, key, seen)
-        item = value[key]
-        short = type(item) is str and len(item) < SHORT
-        result[key] = item if short else _copy(cell, item, depth - 1, seen)
+    for name in known or _in_order(value):
+        if not known and len(name) >= SHORT:
+            _long_text(cell, name, seen)
+        item = value[name]
+        if type(item) is not str or len(item) >= SHORT:
+            item = _copy(cell, item, depth - 1, seen)
+        result[name] = item
     return result
 
 
-def short_texts(values: Collection[Any]) -> bool:
-    """Whether all are strings, and short even together: most records are of such.
-
-    Lengths are added up first, for one long string in many places would be joined to a huge one.
-    """
-    try:
-        return sum(map(len, values)) < SHORT and "".join(values) is not None
-    except TypeError:
-        return False
+def _in_order(value: Any) -> Sequence[str]:
+    """The names of a dict in canonical order, remembered if they are few and short."""
+    names = sorted(value)
+    if names and type(names[0]) is not str:  # strings and integers have no order together
+        raise TypeError
+    if len(names) <= _RECORD_NAMES_MAX and sum(map(len, names)) < SHORT:
+        if len(_records) == _RECORDS_MAX:
+            _records.clear()
+        _records[tuple(value)] = names
+    return names
 
 
 def _beyond(depth: int) -> LimitExceeded:

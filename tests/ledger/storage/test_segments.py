@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from random import Random
 
@@ -15,9 +17,9 @@ from hypothesis import strategies as st
 
 from ledger.storage import folder as folder_module
 from ledger.storage.errors import LogCorrupt, StoreFailed, StoreFull, StoreLocked
-from ledger.storage.folder import DiskFolder, Folder
+from ledger.storage.folder import DiskFolder, DiskReader, Folder
 from ledger.storage.memory import MemoryFolder
-from ledger.storage.segments import Record, SegmentLog
+from ledger.storage.segments import Record, SegmentLog, read_records
 
 HEADER = 56  # of a segment
 RECORD_HEADER = 64
@@ -407,3 +409,57 @@ def test_readers_in_other_threads_are_not_disturbed_by_dropping(tmp_path: Path) 
     with pytest.raises(KeyError):
         list(reading)
     log.close()
+
+
+def test_a_log_is_read_beside_its_writer(tmp_path: Path) -> None:
+    """A reader finds whole records from the first on, however the two meet, and changes nothing."""
+    log = SegmentLog(DiskFolder(tmp_path), segment_bytes=40_000)
+    done = threading.Event()
+
+    def write() -> None:
+        for n in range(1_500):
+            log.append([n.to_bytes(4, "big") * (1 + n % 200)])
+        done.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    found: list[int] = []
+    while not (looked_at_the_end := done.is_set()) or not found:
+        found = []
+        for where, record in read_records(DiskReader(tmp_path)):
+            n = len(found)
+            assert record.sequence == n + 1
+            assert record.payload == n.to_bytes(4, "big") * (1 + n % 200), where
+            found.append(n)
+    writer.join()
+    assert looked_at_the_end
+    log.close()
+    again = [record.sequence for _, record in read_records(DiskReader(tmp_path))]
+    assert again == list(range(1, 1_501))
+
+
+def test_reading_beside_a_writer_ends_at_a_record_that_is_not_whole(tmp_path: Path) -> None:
+    log = SegmentLog(DiskFolder(tmp_path), segment_bytes=300)
+    log.append([b"x" * 100])
+    log.append([b"y" * 100, b"z" * 100])
+    log.append([b"w" * 100])
+    log.close()
+    first, last = sorted(tmp_path.glob("*.log"))
+    whole = last.read_bytes()
+    last.write_bytes(whole[:-9])
+    assert [r.payload[:1] for _, r in read_records(DiskReader(tmp_path))] == [b"x", b"y", b"z"]
+    assert last.read_bytes() == whole[:-9]
+    last.write_bytes(whole)
+    data = first.read_bytes()
+    for damaged in (data[:-9], data[:150] + bytes([data[150] ^ 1]) + data[151:]):
+        first.write_bytes(damaged)
+        with pytest.raises(LogCorrupt) as found:
+            list(read_records(DiskReader(tmp_path)))
+        assert found.value.segment == first.name
+    first.write_bytes(data)
+    other = SegmentLog(DiskFolder(tmp_path / "other"), segment_bytes=300)
+    other.append([b"v" * 100, b"y" * 100, b"z" * 100])
+    other.close()
+    shutil.copy(tmp_path / "other" / first.name, first)
+    with pytest.raises(LogCorrupt, match="does not continue"):
+        list(read_records(DiskReader(tmp_path)))

@@ -5,6 +5,7 @@ consensus is missing: `commit` makes a block of what waits and has a quorum sign
 """
 
 import asyncio
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
@@ -45,6 +46,8 @@ from node.api.app import make_app
 from node.api.context import ApiOptions
 from node.api.server import ApiServer
 from node.evidence import Case
+from node.index.service import IndexService
+from node.index.sqlite import SqliteIndex
 from node.metrics import Metrics
 from node.views import Views
 
@@ -102,6 +105,30 @@ class BenchEngine:
         self.admission: Admission | None = None
         self.suspects: tuple[Suspect, ...] = ()
         self.evidence: list[Case] = []
+        self.keeps_index = True
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._index: IndexService | None = None
+
+    @property
+    def index(self) -> IndexService | None:
+        """The index in step with the ledger; made when it is first asked for."""
+        if not self.keeps_index:
+            return None
+        if self._index is None:
+            self._folder = tempfile.TemporaryDirectory()
+            database = SqliteIndex(Path(self._folder.name))
+            self._index = IndexService(database, self.store, self.genesis.chain_id)
+            self._index.start()
+        self._index.wake()
+        while self._index.status.height != self.store.certified_height:
+            time.sleep(0.001)
+        return self._index
+
+    def close(self) -> None:
+        self.views.close()
+        if self._index is not None and self._folder is not None:
+            self._index.stop()
+            self._folder.cleanup()
 
     def ready(self) -> Readiness:
         return self.readiness
@@ -291,7 +318,7 @@ async def api(engine: BenchEngine, options: ApiOptions) -> AsyncIterator[Service
             yield service
     finally:
         await server.stop()
-        engine.views.close()
+        engine.close()
 
 
 @pytest.fixture

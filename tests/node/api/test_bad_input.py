@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from ledger import canonical
 from ledger.keys import SigningKey
+from ledger.state_multiproof import KEYS_MAX
 from ledger.transaction import Call
 from ledger.types import Digest, TimeMs
 from node.answers import Admission
@@ -107,6 +108,19 @@ async def test_unknown_fields_beside_good_ones(api: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    "keys",
+    [
+        [],
+        [{"contract": "licence", "key": f"licence/{n}"} for n in range(KEYS_MAX + 1)],
+        [{"contract": "licence", "key": "x"}] * 2,
+    ],
+    ids=["none", "too many", "twice"],
+)
+async def test_keys_that_no_proof_is_made_for(api: Any, keys: list[dict[str, str]]) -> None:
+    check_problem(*await api.request("POST", "/v1/proofs/state", json=keys), 400, "malformed")
+
+
+@pytest.mark.parametrize(
     "data",
     [b"", b"\xc1", b"\x91", b"\xcb" + bytes(8), b"\xc4\x00\x00", b"\xdc\x00\x01\xc0", b"\x91" * 99],
 )
@@ -146,7 +160,8 @@ async def test_wire_bytes_that_are_no_transaction(api: Any) -> None:
         "/v1/proofs/state/licence/x?at=yesterday",
         "/v1/proofs/state/licence/x?at=2026-07-02T09:30:00",
         "/v1/proofs/state/licence/x?at=0&height=0",
-        "/v1/proofs/consistency?from=1",
+        "/v1/proofs/consistency?to=0",
+        "/v1/proofs/consistency?from=x",
         "/v1/transactions/xyz",
         "/v1/events?from=x",
     ],

@@ -4,10 +4,13 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from consensus.messages import Envelope, Prepare
 from ledger import canonical
+from ledger.block import BlockHeader
 from ledger.certificate import Certificate
-from ledger.proofs import verify
+from ledger.proofs import verify, verify_each
 from ledger.trust import TrustAnchor
 from ledger.types import Epoch, Height, View
 from node.answers import Suspect
@@ -142,6 +145,14 @@ async def test_blocks_come_in_pages(api: Any) -> None:
     status, page, _ = await api.get(f"/v1/blocks?from={page['cursor']}&limit=100")
     assert [item["height"] for item in page["items"]] == [3, 4, 5]
     assert page["cursor"] is None
+    status, headers, _ = await api.get("/v1/headers?from=1&limit=4")
+    assert (status, headers["cursor"]) == (200, 5)
+    decoded = [BlockHeader.decode(bytes.fromhex(item)) for item in headers["items"]]
+    assert [header.hash.hex() for header in decoded][2:] == [
+        item["hash"] for item in page["items"][:2]
+    ]
+    status, headers, _ = await api.get("/v1/headers?from=5")
+    assert (len(headers["items"]), headers["cursor"]) == (1, None)
     status, block, _ = await api.get("/v1/blocks/5")
     assert block["hash"] == page["items"][2]["hash"]
     status, block, _ = await api.get("/v1/blocks/0")
@@ -343,26 +354,73 @@ async def test_the_status_at_a_time_is_proven_with_the_next_header(
         assert verdict.verdict in ("valid", "expired")
 
 
-async def test_many_proofs_consistency_and_the_nodes_own_opinion(
-    api: Any, licence_key: Any
-) -> None:
+async def test_one_proof_of_many_keys_and_the_nodes_own_opinion(api: Any, licence_key: Any) -> None:
     await issued(api, rows=2)
     api.engine.commit()
+    _, document, _ = await api.get("/v1/trust")
+    trust = TrustAnchor.from_json(document)
     keys = [{"contract": "licence", "key": licence_key(row)} for row in (0, 1, 2)]
     status, body, _ = await api.request("POST", "/v1/proofs/state", json=keys)
-    assert (status, len(body["proofs"])) == (200, 3)
-    status, verdict, _ = await api.request("POST", "/v1/verify", json={"proof": body["proofs"][2]})
-    assert (status, verdict["verdict"]) == (200, "absent")
-    status, verdict, _ = await api.request(
-        "POST",
-        "/v1/verify",
-        data=bytes.fromhex(body["proofs"][0]),
-        headers={"Content-Type": "application/octet-stream"},
+    assert status == 200, body
+    claimed = {entry["key"]: entry["value"] for entry in body["claim"]["entries"]}
+    assert claimed.keys() == {key["key"] for key in keys}
+    assert claimed[licence_key(2)] is None
+    proof = bytes.fromhex(body["proof"])
+    said = {verdict.subject: verdict.verdict for verdict in verify_each(proof, trust)}
+    assert said.pop(f"licence/{licence_key(2)}") == "absent"
+    assert set(said.values()) <= {"valid", "expired"}
+    assert len(said) == 2
+    for opinion in (
+        {"json": {"proof": body["proof"]}},
+        {"data": proof, "headers": {"Content-Type": "application/octet-stream"}},
+    ):
+        status, verdict, _ = await api.request("POST", "/v1/verify", **opinion)
+        assert (status, verdict["verdict"], len(verdict["each"])) == (200, "absent", 3)
+    status, octets, _ = await api.request(
+        "POST", "/v1/proofs/state?since=0", json=keys, headers=MSGPACK
     )
-    assert verdict["verdict"] in ("valid", "expired")
-    status, body, _ = await api.get("/v1/proofs/consistency?from=1&to=2")
-    assert status == 200
-    assert body["second_root"] == api.engine.store.header(2).history_root.hex()
+    assert octets == proof
+
+
+async def test_many_keys_at_a_height_and_at_a_time(api: Any, licence_key: Any) -> None:
+    await issued(api, rows=2)
+    api.engine.commit()
+    _, document, _ = await api.get("/v1/trust")
+    trust = TrustAnchor.from_json(document)
+    keys = [{"contract": "licence", "key": licence_key(row)} for row in (0, 1)]
+    time_ms = api.engine.store.header(0).time_ms
+    for when in ("height=0", f"at={time_ms}"):
+        status, proof, _ = await api.request(
+            "POST", f"/v1/proofs/state?{when}", json=keys, headers=MSGPACK
+        )
+        assert status == 200, proof
+        at_ms = time_ms if when.startswith("at") else None
+        assert {each.verdict for each in verify_each(proof, trust, at_ms=at_ms)} == {"absent"}
+
+
+async def test_a_time_without_a_later_block_is_not_yet_provable(api: Any, licence_key: Any) -> None:
+    await issued(api)
+    newest = api.engine.store.header(api.engine.store.certified_height)
+    where = f"/v1/proofs/state/licence/{licence_key(0)}"
+    status, body, _ = await api.get(f"{where}?at={newest.time_ms + 5}")
+    assert (status, body["code"]) == (404, "not_yet")
+    status, body, _ = await api.get(f"{where}?at=1")
+    assert (status, body["code"]) == (400, "before_genesis")
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, 3), (1, 3), (2, 3), (3, 3), (0, 0)])
+async def test_the_chain_is_proven_to_have_only_grown(api: Any, first: int, second: int) -> None:
+    for _ in range(3):
+        api.engine.commit()
+    trust = api.engine.store.trust_anchor(Height(0))
+    where = f"/v1/proofs/consistency?from={first}&to={second}"
+    status, proof, _ = await api.get(where, headers=MSGPACK)
+    assert status == 200, proof
+    verdict = verify(proof, trust)
+    assert (verdict.verdict, verdict.subject) == ("valid", f"headers {first} to {second}")
+    status, body, _ = await api.get(where)
+    assert (body["claim"]["kind"], body["claim"]["earlier"]) == ("consistency", first)
+    assert (status, body["height"]) == (200, second)
 
 
 async def test_events_are_streamed_and_resumed(api: Any) -> None:
