@@ -7,43 +7,31 @@ else is wrong shows in receipts that differ.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from cli.errors import Refused
 from contracts.reexecution import PastBlock, places_until
-from ledger.block_files import BlockFiles
 from ledger.execution import StateView
 from ledger.queries import TransactionResult
-from ledger.storage.folder import DiskFolder
-from ledger.storage.leveldb import LevelDBStore
 from ledger.store import LedgerStore
 from ledger.types import Digest, Height
 from node.config import load_config
 from node.home import Home, load_genesis
+from node.opened import open_ledger
 
 
 @contextmanager
 def open_home(home: Path) -> Iterator[HomePast]:
     """Open the ledger of `home`.
 
-    Raises `HomeInUse` if its node runs, `Refused` if it has no ledger, and storage errors.
+    Raises `HomeInUse` if its node runs, `NoDatabase`, and storage errors.
     """
     place = Home(home.resolve())
     genesis = load_genesis(place, load_config(place.config).expect_hash)
-    with place.lock():
-        if not (place.ledger / "CURRENT").exists():
-            raise Refused(
-                f"{place.ledger} holds no database",
-                "start the node once, or make it anew with `qiong db rebuild`",
-            )
-        with (
-            contextlib.closing(BlockFiles(DiskFolder(place.blocks))) as blocks,
-            contextlib.closing(LevelDBStore(place.ledger)) as kv,
-        ):
-            yield HomePast(LedgerStore(genesis, kv, blocks), place.root)
+    with place.lock(), open_ledger(place, genesis) as store:
+        yield HomePast(store, place.root)
 
 
 class HomePast:

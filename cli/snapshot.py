@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,12 +22,12 @@ from ledger.errors import IntegrityError
 from ledger.genesis import Genesis
 from ledger.snapshot import FolderSource, Manifest, SnapshotSource
 from ledger.snapshot_install import verified_manifest
-from ledger.storage.folder import DiskFolder
-from ledger.store import LedgerStore
+from ledger.storage.folder import LOCK_NAME, UNFINISHED_SUFFIX, DiskFolder
 from ledger.trust import TrustAnchor
 from ledger.types import Height
 from node.config import load_config
 from node.home import Home, HomeInUse, load_genesis
+from node.opened import open_ledger
 from node.restore import NothingToGain, Restore
 from node.snapshots import Request
 
@@ -68,9 +69,7 @@ def create(home: Path, target: Path, height: int | None, as_json: bool) -> int:
 
 
 def _create_stopped(place: Home, genesis: Genesis, target: Path, height: int | None) -> Manifest:
-    if not (place.ledger / "CURRENT").exists():
-        raise Refused(f"{place.ledger} holds no database", "start the node once")
-    with contextlib.closing(LedgerStore.open(place.root, genesis)) as store:
+    with open_ledger(place, genesis) as store:
         n = Height(height) if height else snapshot_take.height_for(store, store.certified_height)
         if n is None:
             raise Refused("no block has a certificate yet", "start the node and wait for a block")
@@ -114,9 +113,8 @@ def _check_target(target: Path) -> None:
         return
     if not target.is_dir():
         raise Refused(f"{target} is a file", "name a new folder with -o DIR")
-    strangers = [
-        entry.name for entry in target.iterdir() if not entry.name.startswith(("IN_USE", "0"))
-    ]
+    ours = re.compile(f"{LOCK_NAME}|{snapshot.CHUNK_NAME.pattern}({UNFINISHED_SUFFIX})?")
+    strangers = [entry.name for entry in target.iterdir() if not ours.fullmatch(entry.name)]
     if strangers:
         raise Refused(f"{target} is not empty: it holds {strangers[0]}", "name a new folder")
 

@@ -24,6 +24,7 @@ receipts. A node that begins from a snapshot answers for no height below it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -197,6 +198,10 @@ def _read(path: Path, size_max: int) -> bytes:
         return file.read(size_max + 1)
 
 
+CHUNK_NAME: Final = re.compile(r"[0-9]{6}\.chunk")
+"""How chunks are called in a folder; see `chunk_name`."""
+
+
 def chunk_name(index: int) -> str:
     """The file of chunk `index` in a folder."""
     return f"{index:06d}.chunk"
@@ -225,11 +230,14 @@ def write(
 ) -> Iterator[int]:
     """Write a snapshot into `folder`, the manifest last; yield the number of chunks so far.
 
-    Each file is there whole or not at all, and safe. Without a manifest it is no snapshot yet.
+    Each file is there whole or not at all, and safe. Without a manifest it is no snapshot yet, and
+    what an attempt that was broken off left of other chunks goes.
     """
     digests: list[Digest] = []
     for index, chunk in enumerate(chunks):
         folder.create(chunk_name(index), chunk)
         digests.append(sha256(chunk))
         yield len(digests)
+    for name in set(folder.names()) - set(map(chunk_name, range(len(digests)))):
+        folder.remove(name)
     folder.create(MANIFEST_NAME, Manifest(header, certificate, tuple(digests)).encode())

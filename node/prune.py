@@ -12,16 +12,18 @@ blocks.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Final
 
 from ledger import snapshot, snapshot_take
 from ledger.genesis import Genesis
 from ledger.storage.folder import DiskFolder
-from ledger.store import LedgerStore, base_folder
+from ledger.store import base_folder
 from ledger.types import Height
 from node.errors import Refused
 from node.home import Home
+from node.opened import open_ledger
 from node.restore import drop_older_bases
 
 KEEP_MIN: Final = 16
@@ -46,12 +48,13 @@ class Prune:
     def __init__(self, place: Home, genesis: Genesis, keep: int) -> None:
         """Open the ledger. `keep` counts the blocks below the newest certified one that stay.
 
-        Raises `KeepsTooFew`, and what `LedgerStore.open` raises.
+        Raises `KeepsTooFew`, and what `open_ledger` raises.
         """
         if keep < KEEP_MIN:
             raise KeepsTooFew(keep)
         self._place = place
-        self._store = LedgerStore.open(place.root, genesis)
+        self._opened = ExitStack()
+        self._store = self._opened.enter_context(open_ledger(place, genesis))
         self.before: Height = self._store.first_height
         newest = self._store.certified_height
         self.newest: Height = newest
@@ -70,7 +73,7 @@ class Prune:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._store.close()
+        self._opened.close()
 
     def write_base(self) -> Iterator[int]:
         """Write the base, unless it is there; yield the number of chunks so far."""

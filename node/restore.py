@@ -107,14 +107,15 @@ class Restore:
 
         Raises `ChunkWrong` naming the first wrong one, storage errors, and what the source raises.
         """
-        wanted = {snapshot.chunk_name(index) for index in range(self.total)}
-        for name in set(self._folder.names()) - wanted:
+        names = [snapshot.chunk_name(index) for index in range(self.total)]
+        found = set(self._folder.names())
+        for name in found.difference(names):
             self._folder.remove(name)
-        for index in range(self.total):
-            here = self._has(index)
+        for index, name in enumerate(names):
+            here = name in found and self._fits(index, name)
             if not here:
                 chunk = self.manifest.check_chunk(index, self._source.chunk(index))
-                self._folder.create(snapshot.chunk_name(index), chunk)
+                self._folder.create(name, chunk)
             yield not here
 
     def check(self) -> Iterator[int]:
@@ -155,10 +156,7 @@ class Restore:
         drop_older_bases(root, self.manifest.height)
         return kept
 
-    def _has(self, index: int) -> bool:
-        name = snapshot.chunk_name(index)
-        if name not in self._folder.names():
-            return False
+    def _fits(self, index: int, name: str) -> bool:
         try:
             size = min(self._folder.size(name), snapshot.CHUNK_BYTES_MAX)
             self.manifest.check_chunk(index, self._folder.read(name, 0, size))

@@ -148,7 +148,7 @@ ROUTES: Final = (
         "Blocks in ascending order",
         both(models.BlockPage),
         parameters=(_FROM, LIMIT),
-        problems=(400, 404),
+        problems=(400, 404, 410),
     ),
     Route(
         "GET",
@@ -176,7 +176,7 @@ ROUTES: Final = (
         "chain",
         "A block's certificate",
         both(models.CertificateAnswer),
-        problems=(400, 404),
+        problems=(400, 404, 410),
     ),
     Route(
         "GET",
@@ -186,6 +186,6 @@ ROUTES: Final = (
         "The trust anchor as this node says it; no trust by itself",
         both(models.Trust),
         parameters=(_ANCHOR,),
-        problems=(400, 404),
+        problems=(400, 404, 410),
     ),
 )

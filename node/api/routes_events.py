@@ -134,6 +134,6 @@ ROUTES: Final = (
             Parameter("contract", "only this contract's events"),
             Parameter("from", "begin at this height", {"type": "integer"}),
         ),
-        problems=(400, 429),
+        problems=(400, 410, 429),
     ),
 )

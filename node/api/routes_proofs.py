@@ -63,7 +63,9 @@ async def transaction_proof(request: web.Request) -> web.Response:
     except IndexError:
         raise Problem(404, "not_found", f"the transaction has no call {call}") from None
     if proof is None:
-        raise Problem(404, "not_found", "no certified block holds this transaction")
+        first = api.store.first_height
+        kept = f" from {first} on, the first kept here," if first else ""
+        raise Problem(404, "not_found", f"no certified block{kept} holds this transaction")
     return _proof(request, proof)
 
 

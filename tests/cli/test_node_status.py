@@ -30,6 +30,7 @@ STATUS = Status(
     height=100,
     header_hash=b"\xab" * 32,
     time="2026-07-02T09:30:00.000Z",
+    first_height=0,
     executed=101,
     epoch=0,
     view=7,

@@ -179,7 +179,7 @@ def refused(world: World, source: MemorySource) -> SnapshotWrong:
     return caught.value
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_a_changed_byte_anywhere_is_refused(
     world: World, store: LedgerStore, data: st.DataObject

@@ -87,7 +87,7 @@ def test_killed_at_any_step(
         for number, _ in enumerate(work.run() if heights else (), 1):
             if number == heights:
                 break
-    work._store.close()
+    work._opened.close()
     begun = chunks is None and heights is not None
     first = FIRST if begun else 0
     assert head_of(place, world.genesis) == (first, LAST, truth.head.hash)
