@@ -85,6 +85,8 @@ class Api:
     turns: Turns
     readers: ThreadPoolExecutor
     subscriptions: int = 0
+    ending: bool = False
+    """The server stops: streams without an end have one now."""
 
     @property
     def store(self) -> Prover:

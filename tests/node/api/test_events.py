@@ -1,0 +1,159 @@
+"""`qiong events` against a real API whose connections break: every event once, in order."""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from node.api import routes_events
+from node.api.app import make_app
+from node.api.server import ApiServer
+from node.metrics import Metrics
+from tests.chaos.scissors import Scissors
+
+CUTS = 50
+CUT_BYTES_MAX = 3_000
+"""A head and some six events."""
+
+SECONDS_MAX = 120
+
+
+def issue(api: Any, row: int) -> None:
+    """Commit a block of one licence of the sample; it tells one event."""
+    signed = api.transaction(row)
+    api.engine.pending[signed.id] = signed
+    api.engine.commit()
+
+
+def told_by(api: Any, contract: str | None = None) -> list[tuple[int, int, str]]:
+    """All events of the ledger."""
+    found = api.engine.store.events(0, 0, contract)
+    return [(event.height, event.index, event.tx_id.hex()) for event in found]
+
+
+class Follower:
+    """`qiong events --json` as a user would run it; `seen` is what it has printed so far."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._reading = asyncio.create_task(self._read())
+        self._more = asyncio.Event()
+        self.seen: list[tuple[int, int, str]] = []
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def of(cls, nodes: list[str], *options: str) -> AsyncIterator["Follower"]:
+        given = [word for node in nodes for word in ("--node", node)]
+        environment = {name: text for name, text in os.environ.items() if "QIONG" not in name}
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", "cli.main", "events", "--json", *given, *options),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=environment,
+        )
+        try:
+            yield cls(process)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    async def wait(self, count: int) -> None:
+        """Until it has printed so many events."""
+        async with asyncio.timeout(SECONDS_MAX):
+            while len(self.seen) < count:
+                self._more.clear()
+                await self._more.wait()
+
+    async def ended(self) -> tuple[int, str]:
+        """Ctrl-C: its exit code and messages."""
+        self._process.send_signal(signal.SIGINT)
+        assert self._process.stderr is not None
+        messages = await self._process.stderr.read()
+        await self._reading
+        return await self._process.wait(), messages.decode()
+
+    async def _read(self) -> None:
+        assert self._process.stdout is not None
+        while line := await self._process.stdout.readline():
+            event = json.loads(line)
+            self.seen.append((event["height"], event["index"], event["transaction"]))
+            self._more.set()
+
+
+async def test_one_contract_from_a_height(api: Any) -> None:
+    for row in range(3):
+        issue(api, row)
+    async with Follower.of([api.url], "--from-height=2", "--contract=licence") as it:
+        await it.wait(2)
+        issue(api, 3)
+        await it.wait(3)
+        assert (await it.ended())[0] == 0
+    assert it.seen == told_by(api)[1:]
+
+
+async def test_what_a_stream_has_read_is_not_read_again(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However few of the events are wanted."""
+    monkeypatch.setattr(routes_events, "POLL_SECONDS", 0.01)
+    asked: list[int] = []
+    events = api.engine.store.events
+
+    def noted(height: int, index: int, contract: str | None) -> Any:
+        asked.append(height)
+        return events(height, index, contract)
+
+    monkeypatch.setattr(api.engine.store, "events", noted)
+    issue(api, 0)
+    async with api.session.get(api.url + "/v1/events?from=0&contract=credit"):
+        for row, begins in ((1, 0), (2, 2), (3, 3)):
+            while asked[-1:] != [begins]:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            issue(api, row)
+    assert asked[:3] == [0, 2, 3]
+
+
+async def test_a_client_that_is_cut_off_fifty_times_misses_nothing(api: Any, options: Any) -> None:
+    """Blocks are made meanwhile, and one of the two nodes it may follow is restarted."""
+
+    async def started(port: int) -> tuple[ApiServer, int]:
+        metrics = Metrics(api.engine.status, options.home)
+        server = ApiServer(make_app(api.engine, options, metrics))
+        return server, (await server.start("127.0.0.1", port))[1]
+
+    other, port = await started(0)
+    one, two = (Scissors(p, CUT_BYTES_MAX) for p in (api.port, port))
+    async with (
+        one.listening() as first,
+        two.listening() as second,
+        asyncio.timeout(SECONDS_MAX),
+        Follower.of([first, second], "--from-height=0") as it,
+    ):
+        restarted = False
+        for row in itertools.count():
+            issue(api, row)
+            await asyncio.sleep(0.03)
+            cuts = one.cuts + two.cuts
+            if not restarted and cuts >= CUTS // 2:
+                restarted = True
+                await other.stop()
+                other, _ = await started(port)
+            if cuts >= CUTS:
+                break
+        one.sharp = two.sharp = False
+        expected = told_by(api)
+        await it.wait(len(expected))
+        code, messages = await it.ended()
+    await other.stop()
+    assert it.seen == expected
+    assert code == 0
+    assert "going on from" in messages
+    assert "Traceback" not in messages
