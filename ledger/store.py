@@ -39,7 +39,7 @@ from ledger.state_store import Change, StateStore
 from ledger.storage.errors import StoreCorrupt
 from ledger.storage.folder import DiskFolder, Folder
 from ledger.storage.interface import KeyValueStore
-from ledger.storage.leveldb import LevelDBStore, destroy
+from ledger.storage.leveldb import LevelDBStore, destroy, noted_damage
 from ledger.types import Digest, Height
 
 BLOCKS_FOLDER: Final = "blocks"
@@ -132,7 +132,8 @@ class LedgerStore(Prover):
         open_store: Callable[[Path], KeyValueStore] = LevelDBStore,
         open_folder: Callable[[Path], Folder] = DiskFolder,
     ) -> LedgerStore:
-        """Open or create the ledger under `home`; a damaged database is begun anew.
+        """Open or create the ledger under `home`; a database that is damaged, or was found so while
+        it was used, is begun anew.
 
         Then run `ledger.recovery.roll_forward`. Raises `StoreLocked` if another process has it
         open, `BlockFilesDamaged`, and what the constructor raises.
@@ -142,6 +143,8 @@ class LedgerStore(Prover):
         kv: KeyValueStore | None = None
         try:
             try:
+                if (noted := noted_damage(path)) is not None:
+                    raise StoreCorrupt(path, noted)
                 kv = open_store(path)
                 return cls(genesis, kv, blocks)
             except _UNUSABLE as damage:

@@ -17,11 +17,13 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from ledger.errors import InvalidInput
+from ledger.errors import IntegrityError, InvalidInput, StorageError
 from ledger.queries import NotYet, Pruned
 from node.api.buckets import TokenBuckets
+from node.api.context import API
 from node.api.paths import check_path
-from node.api.problems import Problem, internal_problem
+from node.api.problems import Problem, damaged_problem, internal_problem
+from node.errors import in_words
 from node.metrics import Metrics
 from node.views import ViewLost, ViewsBusy
 
@@ -91,7 +93,10 @@ def _refusal(request: web.Request, error: Exception) -> web.Response:
     """The answer that `error` becomes."""
     problem = as_problem(error)
     request_id = request[REQUEST_ID]
-    if problem.status >= 500 and problem.code == "internal":
+    if problem.code == "damaged":
+        request.app[API].damage = in_words(error)
+        log.critical("request %s met damage: %s", request_id, in_words(error))
+    elif problem.status >= 500 and problem.code == "internal":
         log.error("request %s failed", request_id, exc_info=error)
     else:
         log.debug("request %s refused: %s", request_id, problem)
@@ -119,6 +124,8 @@ def as_problem(error: Exception) -> Problem:
             return Problem.of(error)
         case ViewsBusy() | ViewLost():
             return Problem.of(error, 503)
+        case IntegrityError() | StorageError():
+            return damaged_problem()
         case asyncio.TimeoutError():
             return Problem(503, "not_ready", "the node did not answer in time")
         case _:

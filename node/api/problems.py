@@ -50,6 +50,7 @@ TITLES: Final[Mapping[str, str]] = {
     "answer_too_large": "The answer would be too large",
     "views_busy": "Too many views and simulations wait",
     "view_lost": "The contract worker was lost over the question",
+    "damaged": "This node's data is damaged",
     "internal": "The node met an error of its own",
     "mempool_full": "The node holds as many transactions as it can",
     "not_ready": "The node cannot take transactions now",
@@ -117,6 +118,12 @@ class Problem(Exception):
         if self.close:
             response.force_close()
         return response
+
+
+def damaged_problem() -> Problem:
+    """What a client learns of our disk."""
+    detail = "what this node holds of that is damaged and is not served; ask another validator"
+    return Problem(500, "damaged", detail)
 
 
 def internal_problem() -> Problem:
