@@ -121,6 +121,14 @@ async def test_what_a_stream_has_read_is_not_read_again(
     assert asked[:3] == [0, 2, 3]
 
 
+async def test_a_server_that_stops_ends_its_streams(api: Any, options: Any) -> None:
+    server = ApiServer(make_app(api.engine, options, Metrics(api.engine.status, options.home)))
+    _, port = await server.start("127.0.0.1", 0)
+    async with api.session.get(f"http://127.0.0.1:{port}/v1/events") as response:
+        await server.stop()
+        assert await response.content.read() == b""
+
+
 async def test_a_client_that_is_cut_off_fifty_times_misses_nothing(api: Any, options: Any) -> None:
     """Blocks are made meanwhile, and one of the two nodes it may follow is restarted."""
 
