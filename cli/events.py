@@ -22,9 +22,6 @@ from cli import output
 from cli.client import Client, NodeRefused, NodeUnreachable
 from cli.settings import Settings, common_options
 
-HEIGHT_MAX: Final = (1 << 63) - 1
-"""Heights on the wire are 64 bits signed."""
-
 EVENT_BYTES_MAX: Final = 8 << 20
 """Longest event in a stream: above what the gas of a transaction buys, as JSON."""
 
@@ -165,7 +162,7 @@ def _decode(data: bytes, node: str) -> dict[str, Any]:
 @click.option("--contract", metavar="NAME", help="Only the events of this contract.")
 @click.option(
     "--from-height",
-    type=click.IntRange(0, HEIGHT_MAX),
+    type=click.IntRange(0),
     help="Begin with this block's events; by default with those of the next block.",
 )
 @common_options()
