@@ -17,8 +17,10 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from ledger.errors import IntegrityError, InvalidInput, StorageError
-from ledger.queries import NotYet, Pruned
+from ledger.block_files import BlockDamaged
+from ledger.errors import InvalidInput, StorageError
+from ledger.proving import NotProvable
+from ledger.queries import NotYet, Pruned, RowMissing
 from node.api.buckets import TokenBuckets
 from node.api.context import API
 from node.api.paths import check_path
@@ -124,7 +126,7 @@ def as_problem(error: Exception) -> Problem:
             return Problem.of(error)
         case ViewsBusy() | ViewLost():
             return Problem.of(error, 503)
-        case IntegrityError() | StorageError():
+        case StorageError() | RowMissing() | BlockDamaged() | NotProvable():
             return damaged_problem()
         case asyncio.TimeoutError():
             return Problem(503, "not_ready", "the node did not answer in time")

@@ -1,13 +1,7 @@
 """`qiong events` against a real API whose connections break: every event once, in order."""
 
 import asyncio
-import contextlib
 import itertools
-import json
-import os
-import signal
-import sys
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -16,13 +10,12 @@ from node.api import routes_events
 from node.api.app import make_app
 from node.api.server import ApiServer
 from node.metrics import Metrics
+from tests.chaos.follower import SECONDS_MAX, Follower
 from tests.chaos.scissors import Scissors
 
 CUTS = 50
 CUT_BYTES_MAX = 3_000
 """A head and some six events."""
-
-SECONDS_MAX = 120
 
 
 def issue(api: Any, row: int) -> None:
@@ -36,56 +29,6 @@ def told_by(api: Any, contract: str | None = None) -> list[tuple[int, int, str]]
     """All events of the ledger."""
     found = api.engine.store.events(0, 0, contract)
     return [(event.height, event.index, event.tx_id.hex()) for event in found]
-
-
-class Follower:
-    """`qiong events --json` as a user would run it; `seen` is what it has printed so far."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self._reading = asyncio.create_task(self._read())
-        self._more = asyncio.Event()
-        self.seen: list[tuple[int, int, str]] = []
-
-    @classmethod
-    @contextlib.asynccontextmanager
-    async def of(cls, nodes: list[str], *options: str) -> AsyncIterator["Follower"]:
-        given = [word for node in nodes for word in ("--node", node)]
-        environment = {name: text for name, text in os.environ.items() if "QIONG" not in name}
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "cli.main", "events", "--json", *given, *options),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=environment,
-        )
-        try:
-            yield cls(process)
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-
-    async def wait(self, count: int) -> None:
-        """Until it has printed so many events."""
-        async with asyncio.timeout(SECONDS_MAX):
-            while len(self.seen) < count:
-                self._more.clear()
-                await self._more.wait()
-
-    async def ended(self) -> tuple[int, str]:
-        """Ctrl-C: its exit code and messages."""
-        self._process.send_signal(signal.SIGINT)
-        assert self._process.stderr is not None
-        messages = await self._process.stderr.read()
-        await self._reading
-        return await self._process.wait(), messages.decode()
-
-    async def _read(self) -> None:
-        assert self._process.stdout is not None
-        while line := await self._process.stdout.readline():
-            event = json.loads(line)
-            self.seen.append((event["height"], event["index"], event["transaction"]))
-            self._more.set()
 
 
 async def test_one_contract_from_a_height(api: Any) -> None:
