@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, TypeVar
@@ -140,6 +140,33 @@ class Client:
             raise NodeRefused(answer.node, answer.status, "bad_answer", "not one answer per item")
         return rows
 
+    def stream(
+        self,
+        node: str,
+        where: str,
+        headers: Mapping[str, str],
+        silence_seconds_max: float,
+        **query: object,
+    ) -> Iterator[bytes]:
+        """The body of an answer that has no end, from `node` alone, as it arrives.
+
+        The first chunk is empty and comes once the node has agreed. Ends when the node ends it.
+        Raises `NodeUnreachable` when the connection breaks or nothing arrives for so long,
+        `NodeRefused`.
+        """
+        try:
+            response = self._runner.run(
+                self._open_stream(node, where, headers, silence_seconds_max, query)
+            )
+            try:
+                yield b""
+                while chunk := self._runner.run(response.content.readany()):
+                    yield chunk
+            finally:
+                response.close()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise NodeUnreachable([node], str(error) or type(error).__name__) from None
+
     def sleep(self, seconds: float) -> None:
         """Wait without blocking what is in flight."""
         self._runner.run(asyncio.sleep(seconds))
@@ -155,6 +182,26 @@ class Client:
             return list(await asyncio.gather(*(one(task) for task in tasks)))
 
         return self._runner.run(bounded())
+
+    async def _open_stream(
+        self,
+        node: str,
+        where: str,
+        headers: Mapping[str, str],
+        silence_seconds_max: float,
+        query: Mapping[str, object],
+    ) -> aiohttp.ClientResponse:
+        assert self._session is not None, "use Client as a context manager"
+        timeout = aiohttp.ClientTimeout(connect=CONNECT_SECONDS, sock_read=silence_seconds_max)
+        response = await self._session.get(
+            _url(node, where, query), headers=headers, timeout=timeout
+        )
+        if response.status >= 400:
+            try:
+                raise _refusal(node, response.status, await response.content.read(POST_BYTES_MAX))
+            finally:
+                response.close()
+        return response
 
     async def _any(
         self,
@@ -194,9 +241,9 @@ class Client:
         headers = {"Accept": accept}
         if body is not None:
             headers["Content-Type"] = content_type
-        given = {name.rstrip("_"): str(v) for name, v in query.items() if v is not None}
-        url = URL(node + where, encoded=True).update_query(given)
-        async with self._session.request(method, url, data=body, headers=headers) as response:
+        async with self._session.request(
+            method, _url(node, where, query), data=body, headers=headers
+        ) as response:
             content = await response.content.read(ANSWER_BYTES_MAX + 1)
             while len(content) <= ANSWER_BYTES_MAX and not response.content.at_eof():
                 content += await response.content.read(ANSWER_BYTES_MAX + 1)
@@ -207,6 +254,12 @@ class Client:
             if response.status >= 400:
                 raise _refusal(node, response.status, content)
             return Answer(node, response.status, content)
+
+
+def _url(node: str, where: str, query: Mapping[str, object]) -> URL:
+    """`query` without what is None; a name may end in `_` where Python keeps the word."""
+    given = {name.rstrip("_"): str(v) for name, v in query.items() if v is not None}
+    return URL(node + where, encoded=True).update_query(given)
 
 
 def _refusal(node: str, status: int, body: bytes) -> NodeRefused:

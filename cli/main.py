@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "db": "cli.db:db_group",
     "demo": "cli.demo:demo_command",
     "devnet": "cli.devnet:devnet_group",
+    "events": "cli.events:events_command",
     "evidence": "cli.evidence:evidence_group",
     "keys": "cli.keys:keys_group",
     "licence": "cli.licence:licence_group",

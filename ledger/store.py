@@ -41,18 +41,18 @@ from ledger.queries import RowMissing
 from ledger.recent_ids import BlockIds, RecentIds
 from ledger.snapshot import MANIFEST_NAME, FolderSource, SnapshotSource
 from ledger.state_store import Change, StateStore
-from ledger.state_tree import CACHED_ENTRIES_MAX
+from ledger.state_tree import CACHED_ENTRIES_MAX, RecordsWrong
 from ledger.storage.errors import StoreCorrupt
 from ledger.storage.folder import DiskFolder, Folder
 from ledger.storage.interface import KeyValueStore, Reader
-from ledger.storage.leveldb import LevelDBStore, destroy
+from ledger.storage.leveldb import LevelDBStore, destroy, noted_damage
 from ledger.types import Digest, Height
 
 BASE_FOLDER: Final = "base"
 BLOCKS_FOLDER: Final = "blocks"
 STORE_FOLDER: Final = "ledger"
 
-_UNUSABLE: Final = (StoreCorrupt, RowMissing, FrontierCorrupt, InvalidInput)
+_UNUSABLE: Final = (StoreCorrupt, RowMissing, FrontierCorrupt, RecordsWrong, InvalidInput)
 """What damaged rows may raise while the database is opened; `InvalidInput` is from decoding."""
 
 
@@ -172,8 +172,8 @@ class LedgerStore(Prover):
         open_folder: Callable[[Path], Folder] = DiskFolder,
         tree_entries_max: int = CACHED_ENTRIES_MAX,
     ) -> LedgerStore:
-        """Open or create the ledger under `home`; a damaged database is begun anew, from the base
-        if there is one.
+        """Open or create the ledger under `home`; a database that is damaged, or was found so while
+        it was used, is begun anew, from the base if there is one.
 
         Then run `ledger.recovery.roll_forward`. Raises `StoreLocked` if another process has it
         open, `BlockFilesDamaged`, and what the constructor raises.
@@ -184,6 +184,8 @@ class LedgerStore(Prover):
         kv: KeyValueStore | None = None
         try:
             try:
+                if (noted := noted_damage(path)) is not None:
+                    raise StoreCorrupt(path, noted)
                 kv = open_store(path)
                 return cls(genesis, kv, blocks, base, tree_entries_max)
             except _UNUSABLE as damage:

@@ -111,7 +111,10 @@ class WrongPassphrase(KeyFileError):
     """The pass phrase does not open the key."""
 
     code = "wrong_passphrase"
-    hint = "give the pass phrase it was saved with; --passphrase-file names a file that holds it"
+    hint = (
+        "give the pass phrase it was saved with: --passphrase-file names a file that holds it, "
+        f"else the file `{PASSPHRASE_NAME}` beside the key does; if that is right, restore the key"
+    )
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, "the pass phrase does not open it")

@@ -67,7 +67,7 @@ class NotInGenesis(Refused):
     """This node's key is not the one that genesis gives its organisation a vote for."""
 
     code = "not_in_genesis"
-    hint = "use the home whose card went into this genesis"
+    hint = "use the home whose card went into this genesis, or restore the file from a backup"
 
     def __init__(self, organisation: str, reason: str) -> None:
         self.organisation = organisation
@@ -272,14 +272,18 @@ def _unlock(
     if mine is None:
         raise NotInGenesis(config.organisation, "genesis has no such validator")
     if mine.consensus_key != key.public:
-        raise NotInGenesis(config.organisation, "genesis has another consensus key for it")
+        raise NotInGenesis(config.organisation, _not_the_one(place.consensus_key))
     if mine.tls_certificate != tls.load_certificate(place.tls_certificate):
-        raise NotInGenesis(config.organisation, "genesis has another TLS certificate for it")
+        raise NotInGenesis(config.organisation, _not_the_one(place.tls_certificate))
     pinned = {entry.organisation: entry.tls_certificate for entry in genesis.validators}
     server, client = tls.contexts(
         place.tls_key, place.tls_certificate, keyring.passphrase(), pinned
     )
     return Unlocked(key, PeerSecurity(server=server, client=client))
+
+
+def _not_the_one(file: Path) -> str:
+    return f"genesis has another for it than {file}"
 
 
 def _api_options(place: Home, config: NodeConfig) -> ApiOptions:

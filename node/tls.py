@@ -79,11 +79,13 @@ def create_identity(
 
 
 def load_certificate(path: Path) -> bytes:
-    """The certificate at `path` (PEM) in DER. Raises `KeyDamaged` or `OSError`."""
+    """The certificate at `path` (PEM) in DER. Raises `KeyDamaged`."""
     try:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
     except ValueError:
         raise KeyDamaged(path, "holds no certificate") from None
+    except OSError as error:
+        raise KeyDamaged(path, error.strerror or "cannot be read") from None
     return certificate.public_bytes(Encoding.DER)
 
 

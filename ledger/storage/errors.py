@@ -39,7 +39,7 @@ class StoreCorrupt(StorageError):
     """The key-value store contradicts its own checksums or misses a part of itself."""
 
     code = "store_corrupt"
-    hint = "stop the node, delete this folder, start again: it is made anew from the block files"
+    hint = "start the node again: it makes this folder anew from the block files"
 
     def __init__(self, path: Path | str, reason: str) -> None:
         self.path = str(path)

@@ -4,11 +4,13 @@ LevelDB releases the GIL in its own calls. Its own lock is not enough: a second 
 fails, but closes a descriptor of the lock file and so drops the fcntl lock of the first
 (util/env_posix.cc, `LockFile`); `lock_folder` stands before it. Checksums are verified on each
 block read from disk: a wrong byte becomes `StoreCorrupt`, never a value. Opening does not repair;
-what cannot be opened is rebuilt from the block files by the caller.
+what cannot be opened is rebuilt from the block files by the caller. Opening reads little, so damage
+may show much later: it is noted in the folder then (`noted_damage`), for the next opener.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -31,6 +33,9 @@ BLOCK_CACHE_BYTES: Final = 64 * 1024 * 1024
 
 BLOOM_BITS: Final = 10
 """Bits a key: 1 % of reads of absent keys touch the disk; most new keys are absent before."""
+
+DAMAGED_NAME: Final = "DAMAGED"
+"""A file in the store's folder that says what was found damaged; LevelDB leaves it alone."""
 
 OPEN_FILES_MAX: Final = 512
 """Half of the usual limit of 1,024 descriptors a process; the rest is for sockets."""
@@ -157,6 +162,14 @@ def destroy(path: Path) -> None:
         _raise_typed(path, error)
 
 
+def noted_damage(path: Path) -> str | None:
+    """What an earlier reader found damaged in the store at `path`, None if nothing."""
+    try:
+        return (path / DAMAGED_NAME).read_text("utf-8").strip()
+    except OSError:
+        return None
+
+
 def _get(source: Any, path: Path, key: bytes) -> bytes | None:
     try:
         value: bytes | None = source.get(key, verify_checksums=True)
@@ -207,6 +220,8 @@ def _raise_typed(path: Path, error: Exception) -> NoReturn:
     if "no space left" in lowered or getattr(error, "errno", None) == errno.ENOSPC:
         raise StoreFull(path) from error
     if isinstance(error, plyvel.CorruptionError) or any(s in lowered for s in _DAMAGE):
+        with contextlib.suppress(OSError):
+            (path / DAMAGED_NAME).write_text(f"{text}\n", "utf-8")
         raise StoreCorrupt(path, text) from error
     raise StoreFailed(path, text) from error
 

@@ -85,8 +85,13 @@ def make_app(engine: Engine, options: ApiOptions, metrics: Metrics) -> web.Appli
         app.router.add_route(route.method, path, route.handler)
         if route.method == "GET" and route not in routes_events.ROUTES:
             app.router.add_route("HEAD", path, route.handler)
+    app.on_shutdown.append(_end_streams)
     app.cleanup_ctx.append(_readers)
     return app
+
+
+async def _end_streams(app: web.Application) -> None:
+    app[API].ending = True
 
 
 async def _readers(app: web.Application) -> AsyncIterator[None]:

@@ -89,6 +89,10 @@ class Api:
     turns: Turns
     readers: ThreadPoolExecutor
     subscriptions: int = 0
+    damage: str | None = None
+    """What an answer found damaged on this node's disk, with the way out."""
+    ending: bool = False
+    """The server stops: streams without an end have one now."""
 
     @property
     def store(self) -> Prover:

@@ -17,11 +17,16 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from ledger.errors import InvalidInput
-from ledger.queries import NotYet, Pruned
+from ledger.block_files import BlockDamaged
+from ledger.errors import InvalidInput, StorageError
+from ledger.proving import NotProvable
+from ledger.queries import NotYet, Pruned, RowMissing
+from ledger.state_tree import RecordsWrong
 from node.api.buckets import TokenBuckets
+from node.api.context import API
 from node.api.paths import check_path
-from node.api.problems import Problem, internal_problem
+from node.api.problems import Problem, damaged_problem, internal_problem
+from node.errors import in_words
 from node.index.interface import IndexBehind, IndexDamaged, IndexUnavailable, SearchTooSlow
 from node.index.service import IndexBusy
 from node.metrics import Metrics
@@ -93,7 +98,10 @@ def _refusal(request: web.Request, error: Exception) -> web.Response:
     """The answer that `error` becomes."""
     problem = as_problem(error)
     request_id = request[REQUEST_ID]
-    if problem.status >= 500 and problem.code == "internal":
+    if problem.code == "damaged":
+        request.app[API].damage = in_words(error)
+        log.critical("request %s met damage: %s", request_id, in_words(error))
+    elif problem.status >= 500 and problem.code == "internal":
         log.error("request %s failed", request_id, exc_info=error)
     else:
         log.debug("request %s refused: %s", request_id, problem)
@@ -127,6 +135,8 @@ def as_problem(error: Exception) -> Problem:
             return Problem(503, error.code, detail)
         case IndexBehind() | IndexBusy() | SearchTooSlow():
             return Problem.of(error, 503)
+        case StorageError() | RowMissing() | RecordsWrong() | BlockDamaged() | NotProvable():
+            return damaged_problem()
         case asyncio.TimeoutError():
             return Problem(503, "not_ready", "the node did not answer in time")
         case _:

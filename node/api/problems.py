@@ -57,6 +57,7 @@ TITLES: Final[Mapping[str, str]] = {
     "index_behind": "The query index is not there yet",
     "index_busy": "Too many searches wait",
     "search_too_slow": "The search took too long",
+    "damaged": "This node's data is damaged",
     "internal": "The node met an error of its own",
     "mempool_full": "The node holds as many transactions as it can",
     "not_ready": "The node cannot take transactions now",
@@ -124,6 +125,12 @@ class Problem(Exception):
         if self.close:
             response.force_close()
         return response
+
+
+def damaged_problem() -> Problem:
+    """What a client learns of our disk."""
+    detail = "what this node holds of that is damaged and is not served; ask another validator"
+    return Problem(500, "damaged", detail)
 
 
 def internal_problem() -> Problem:

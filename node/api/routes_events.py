@@ -63,20 +63,22 @@ async def events(request: web.Request) -> web.StreamResponse:
 async def _follow(
     api: Api, response: web.StreamResponse, cursor: tuple[Height, int], contract: str | None
 ) -> None:
-    """Write events until the client goes away; that ends this task."""
+    """Write events until the node stops, or the client goes away; that ends this task."""
     loop = asyncio.get_running_loop()
     written = loop.time()
-    read_up_to = -1
-    while True:
+    while not api.ending:
         certified = api.store.certified_height
         batch: list[StoredEvent] = []
-        if certified > read_up_to and cursor[0] <= certified:
+        if cursor[0] <= certified:
             batch = await api.read(_batch, api, cursor, contract)
-            read_up_to = certified if len(batch) < BATCH_MAX else -1
         for event in batch:
             await response.write(_line(event))
             cursor = (event.height, event.index + 1)
             written = loop.time()
+        if len(batch) < BATCH_MAX:
+            # Read to its end, and maybe beyond: no block is looked at twice, however few of its
+            # events are wanted.
+            cursor = max(cursor, (Height(certified + 1), 0))
         if loop.time() - written >= KEEP_ALIVE_SECONDS:
             await response.write(b": here\n\n")
             written = loop.time()

@@ -19,7 +19,8 @@ EVIDENCE_PAGE_BYTES: Final = 4 << 20
 
 
 async def health(request: web.Request) -> web.Response:
-    """Red (503) when this node does not vote though it should, or its disk is nearly full."""
+    """Red (503) when this node does not vote though it should, its disk is nearly full, or what is
+    on it was found damaged."""
     query(request)
     api = request.app[API]
     status, free = api.engine.status(), free_bytes(api.options.home)
@@ -167,6 +168,8 @@ def _problems(api: Api, status: NodeStatus, free: int) -> list[str]:
     problems: list[str] = []
     if status.halted is not None:
         problems.append(f"voting has stopped: {status.halted}")
+    if api.damage is not None:
+        problems.append(f"damage was met: {api.damage}")
     if free < api.options.free_bytes_min:
         problems.append(f"{free} bytes of disk are free, {api.options.free_bytes_min} are needed")
     return problems

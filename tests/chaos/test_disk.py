@@ -285,6 +285,27 @@ def test_row_28_a_sync_fails(cluster: Cluster, part: str) -> None:
     judge(cluster, load.history)
 
 
+@pytest.mark.system("strace")
+@pytest.mark.timeout(300)
+def test_row_28_a_sync_fails_while_it_opens(cluster: Cluster) -> None:
+    """Opening syncs what an earlier life left; a disk that cannot is found before any vote."""
+    victim = backup(cluster)
+    with load_on_others(cluster, victim) as load:
+        load.wait_commits(4)
+        cluster.terminate(victim)
+        for part, call in (("wal", "fsync"), ("blocks", "fsync"), ("ledger", "fdatasync")):
+            broken = strace.fail(Point(part, call, 1), "EIO")
+            cluster.start(victim, command=broken, wait=False)
+            assert strace.wait_end(cluster, victim) == EXIT_REFUSED, part
+            words = last_words(cluster, victim)
+            assert "Input/output error" in words
+            assert f"/{part}" in words
+            assert "hint: check the disk" in words
+        cluster.start(victim)
+        cluster.wait_voting(victim)
+    judge(cluster, load.history)
+
+
 DISK_BYTES = 48 << 20
 FLOOR_BYTES = 16 << 20
 

@@ -4,6 +4,9 @@ What `make chaos` does for half an hour in other proportions; here it keeps the 
 shortest form of the promise in every run of the tests.
 """
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 from tests.chaos.checker import judge
@@ -35,3 +38,15 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
         report = judge(cluster, load.history)
     assert report.acknowledged >= 60
     assert report.failed == 0
+
+
+def test_a_killed_ledger_is_at_some_block(tmp_path: Path) -> None:
+    """Twenty deaths of a child that commits; `tests.chaos.killed_ledger` says what is compared."""
+    command = [sys.executable, "-m", "tests.chaos.killed_ledger", str(tmp_path / "ledger")]
+    ended = subprocess.run(
+        [*command, "--rounds", "20"], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr[-4000:]
+    found = json.loads(ended.stdout)
+    assert found["rounds"] == 20
+    assert found["height"] >= 20

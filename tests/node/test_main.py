@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from cli.errors import EXIT_REFUSED, from_typed
+from ledger.errors import QiongError
 from ledger.genesis import Genesis
 from ledger.types import Digest
 from node import keyfile, main
@@ -14,6 +16,10 @@ from node.home import GenesisRefused, Home, HomeInUse, adopt_genesis, init_home
 from node.keyfile import KeyExposed, NoPassphrase, WrongPassphrase
 from node.logs import set_up_logging
 from node.main import DiskNearlyFull, NotInGenesis
+from tests.chaos import damage
+from tests.chaos.damage import Damage
+
+KEY_FILES = ("consensus.key", "consensus.pub", "passphrase", "tls.crt", "tls.key")
 
 
 @pytest.fixture(autouse=True)
@@ -115,6 +121,51 @@ def test_a_key_that_genesis_does_not_know(home: Home) -> None:
 def test_an_organisation_that_genesis_does_not_know(home: Home) -> None:
     with pytest.raises(NotInGenesis):
         main.run(home.root, flags={"organisation": "914600007109ABCDE1"})
+
+
+@pytest.fixture
+def never_serving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail rather than run a node."""
+
+    async def start(*given: object) -> int:
+        raise AssertionError("it started")
+
+    monkeypatch.setattr(main, "_serve", start)
+
+
+NEEDED = ("genesis.qgen", *(f"keys/{name}" for name in KEY_FILES))
+
+
+def test_a_spoilt_file_is_named_with_the_way_out(home: Home, never_serving: None) -> None:
+    """Short form of `tests/chaos/test_damage_table.py`: what a start cannot do without."""
+    spoilt = [Damage(file, kind) for file in NEEDED for kind in damage.KINDS]
+    spoilt += [Damage("qiong.toml", kind) for kind in ("empty", "gone")]
+    refusals = [item for item in spoilt if set(damage.expected(item)) == {damage.REFUSED}]
+    assert len(refusals) > 25
+    for item in refusals:
+        path = home.root / item.file
+        whole, mode = path.read_bytes(), path.stat().st_mode
+        item.do(home.root)
+        before = content(home)
+        with pytest.raises(QiongError) as refused:
+            main.run(home.root)
+        known = from_typed(refused.value)
+        assert known.exit_code == EXIT_REFUSED, item
+        assert known.hint, item
+        assert item.part in f"{known.message} {known.hint}", item
+        assert content(home) == before, item
+        path.write_bytes(whole)
+        path.chmod(mode)
+
+
+def test_spoilt_settings_are_named(home: Home, never_serving: None) -> None:
+    for text, named in damage.settings_of(home.root):
+        whole = home.config.read_text()
+        home.config.write_text(text)
+        with pytest.raises(QiongError, match=named) as refused:
+            main.run(home.root)
+        assert refused.value.hint
+        home.config.write_text(whole)
 
 
 def test_a_folder_that_is_no_home(tmp_path: Path) -> None:

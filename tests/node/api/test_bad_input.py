@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from ledger import canonical
 from ledger.keys import SigningKey
 from ledger.state_multiproof import KEYS_MAX
+from ledger.storage.errors import StoreCorrupt
 from ledger.transaction import Call
 from ledger.types import Digest, TimeMs
 from node.answers import Admission
@@ -482,6 +483,28 @@ async def test_too_many_connections(api: Any, monkeypatch: pytest.MonkeyPatch) -
     finally:
         for _, writer in held:
             writer.close()
+
+
+async def test_damage_is_not_served_and_the_node_says_so(
+    api: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line in the log with the way out; clients learn no path of this machine."""
+
+    def damaged(*given: Any) -> Any:
+        raise StoreCorrupt("/somewhere/ledger", "block checksum mismatch")
+
+    assert (await api.get("/health"))[0] == 200
+    monkeypatch.setattr(api.engine.store, "state_at", damaged)
+    status, body, headers = await api.get("/v1/state/licence/x")
+    check_problem(status, body, headers, 500, "damaged")
+    assert "somewhere" not in json.dumps(body)
+    [record] = [record for record in caplog.records if "met damage" in record.message]
+    assert "block checksum mismatch" in record.message
+    assert "hint: start the node again" in record.message
+    assert record.exc_info is None
+    status, body, _ = await api.get("/health")
+    assert status == 503
+    assert "block checksum mismatch" in body["problems"][0]
 
 
 async def test_too_many_subscriptions(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
