@@ -36,7 +36,8 @@ from typing import Any, Final
 
 from ledger.block import DecidedBlock
 from ledger.block_files import BlockFiles
-from ledger.recovery import roll_forward, verify_ledger
+from ledger.recovery import roll_forward
+from ledger.verification import verify_ledger
 from ledger.storage.folder import DiskFolder
 from ledger.storage.interface import Batch
 from ledger.storage.leveldb import LevelDBStore
