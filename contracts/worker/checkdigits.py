@@ -14,9 +14,9 @@ from typing import Any, Final
 # GB 32100-2015 §5.3: digits and capitals without I, O, S, V, Z.
 _USCC_SYMBOLS: Final = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 _USCC_SIZE: Final = 18
-# The symbol at place i weighs 3^i mod 31, the check symbol 1, and the sum is 0 mod 31. So is 34 in
-# place of 3, and then the sum is a number written to the base 34, the last symbol first: one that
-# `int` reads. What is no symbol becomes what is no digit.
+# The symbol at place i weighs 3^i mod 31, the check symbol 1, and the sum is 0 mod 31. As 34 is 3
+# mod 31, the weighed sum of the others is a number written to the base 34, the last symbol first,
+# which `int` reads. What is no symbol becomes what is no digit.
 _USCC_BASE: Final = 34
 _USCC_DIGITS: Final = bytearray(b"!" * 256)
 for _symbol, _digit in zip(_USCC_SYMBOLS, b"0123456789abcdefghijklmnopqrstu", strict=True):
