@@ -53,6 +53,7 @@ class NodeConfig:
 
     `expect_hash` is the chain id this node was told to join; `peers` overrides addresses of genesis
     (organisation -> ``host:port``); `trace` records what happens to the replica (`node.recorder`);
+    `tree_cache_bytes` is what the state tree may keep in memory, and
     `free_bytes_min` is the free disk space below which it stops; `snapshot_blocks` how many blocks
     it makes from one snapshot to the next (`node.snapshots`). The query index is kept in the home,
     or in the PostgreSQL database that the URI in the file `index_connection_file` names (relative
@@ -68,6 +69,7 @@ class NodeConfig:
     log_format: str
     log_level: str
     trace: bool
+    tree_cache_bytes: int
     free_bytes_min: int
     requests_per_second: int
     transactions_per_second: int
@@ -156,6 +158,16 @@ def _one_of(words: tuple[str, ...]) -> Callable[[object], object]:
     return parse
 
 
+TREE_SHARE: Final = 6
+"""Of the machine's memory the state tree takes a sixth at most if nobody says otherwise: four
+gigabytes of 24 hold twelve million keys, and a key that is not held costs several times as much."""
+
+
+def usual_tree_bytes() -> int:
+    """Bytes that the state tree may take where no setting says it."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // TREE_SHARE
+
+
 SETTINGS: Final = (
     Setting("organisation", "organisation", _text, required=True),
     Setting("expect_hash", "expect_hash", _digest),
@@ -167,6 +179,7 @@ SETTINGS: Final = (
     Setting("log.format", "log_format", _one_of(LOG_FORMATS), default="text"),
     Setting("log.level", "log_level", _one_of(LOG_LEVELS), default="info"),
     Setting("log.trace", "trace", _boolean, default=False),
+    Setting("memory.tree_bytes", "tree_cache_bytes", _natural, default=usual_tree_bytes()),
     Setting("disk.free_bytes_min", "free_bytes_min", _natural, default=256 << 20),
     Setting("index.enabled", "index_enabled", _boolean, default=True),
     Setting("index.database", "index_database", _one_of(INDEX_DATABASES), default="sqlite"),

@@ -28,6 +28,7 @@ from contracts.runner import WorkerRunner
 from contracts.sandbox import Sandbox
 from ledger.genesis import Genesis
 from ledger.keys import SigningKey
+from ledger.state_tree import CACHED_ENTRY_BYTES
 from ledger.store import LedgerStore
 from node import tls
 from node.api.app import make_app
@@ -171,7 +172,8 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
-    store = LedgerStore.open(place.root, genesis)
+    entries_max = config.tree_cache_bytes // CACHED_ENTRY_BYTES
+    store = LedgerStore.open(place.root, genesis, tree_entries_max=entries_max)
     try:
         metrics = Metrics(lambda: service.status(), place.root)
         service = NodeService(

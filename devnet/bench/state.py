@@ -1,7 +1,8 @@
 """What the state costs as it grows: a real ledger on disk, filled, updated, proven and reopened.
 
 A ledger of `keys` licences is built through the store's own `execute` and `commit`, with an
-executor in place of contracts that writes what it is told. Then, at that size:
+executor in place of contracts that writes what it is told. Then, at that size, with the memory that
+a validator gives it unless told otherwise:
 
     cold      processor time a changed key, for the hashes of names and values and the new tree, in
               the first batches after opening: most of what they touch is read from disk
@@ -46,9 +47,11 @@ from ledger.genesis import Genesis, GenesisValidator, Parameters
 from ledger.keys import SigningKey
 from ledger.receipt import CallOutcome, TransactionOutcome
 from ledger.state_proof import state_key_hash
+from ledger.state_tree import CACHED_ENTRY_BYTES
 from ledger.store import STORE_FOLDER, LedgerStore
 from ledger.transaction import Call, Transaction, sign_transaction
 from ledger.types import Gas, Height, TimeMs, View
+from node.config import usual_tree_bytes
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -210,7 +213,8 @@ def _open(home: Path) -> LedgerStore:
         state=[],
         parameters=Parameters(),
     )
-    return LedgerStore.open(home, genesis)
+    entries_max = usual_tree_bytes() // CACHED_ENTRY_BYTES
+    return LedgerStore.open(home, genesis, tree_entries_max=entries_max)
 
 
 def _name(number: int) -> StateKey:

@@ -34,7 +34,6 @@ STEP_ENTRIES: Final = 500
 STEP_BLOCKS: Final = 1_000
 """Blocks of a step, be they empty."""
 
-
 REST: Final = 1.0
 REST_WHILE_BUSY: Final = 9.0
 """Rest after a piece of work, in multiples of the time it took."""

@@ -154,6 +154,8 @@ class PostgresqlIndex:
             if not await _has_tables(db):
                 return None
             row = await db.fetchrow(sql.SELECT_STANDING)
+            if row is None:
+                return None
             return sql.standing(row["height"], await db.fetch(sql.SELECT_FIELDS))
         finally:
             await db.close()

@@ -89,6 +89,8 @@ class SqliteIndex:
             return None
         with _typed(), contextlib.closing(_connect(self._path, "ro")) as db:
             row = db.execute(sql.SELECT_STANDING).fetchone()
+            if row is None:
+                return None
             return sql.standing(row[2], db.execute(sql.SELECT_FIELDS).fetchall())
 
     def apply(

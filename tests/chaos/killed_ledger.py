@@ -37,13 +37,13 @@ from typing import Any, Final
 from ledger.block import DecidedBlock
 from ledger.block_files import BlockFiles
 from ledger.recovery import roll_forward
-from ledger.verification import verify_ledger
 from ledger.storage.folder import DiskFolder
 from ledger.storage.interface import Batch
 from ledger.storage.leveldb import LevelDBStore
 from ledger.storage.memory import MemoryFolder, MemoryStore
 from ledger.store import LedgerStore
 from ledger.types import Digest, Height
+from ledger.verification import verify_ledger
 from tests.ledger.ledger_world import World
 
 TRANSACTIONS: Final = 3
