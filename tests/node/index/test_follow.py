@@ -79,10 +79,18 @@ def test_an_upgrade_that_declares_other_fields_is_read_whole(
     with pytest.raises(IndexBehind):
         keys(sqlite, world)
     catch_up(follower)
-    # What was deleted in the same step is gone: nothing of the former reading stays.
     assert keys(sqlite, world, Question({}, {"b": ("4", "6")})) == ["k4", "k6"]
     with pytest.raises(IndexBehind):
         sqlite.search("undeployed", (), [], None, 10)
+
+
+def test_nothing_of_the_former_reading_stays(sqlite: SqliteIndex, world: World) -> None:
+    follower = opened(sqlite, world)
+    catch_up(follower)
+    before = keys(sqlite, world)
+    world.block({("c", before[0]): None}, {"c": ("a", "b")})
+    catch_up(follower)
+    assert keys(sqlite, world) == before[1:]
 
 
 def test_an_index_above_the_certified_height_is_made_anew(
