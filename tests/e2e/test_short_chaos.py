@@ -1,6 +1,7 @@
-"""Three kills and a power loss under light load, and the judge of the long chaos runs.
+"""Three kills and a power loss under light load, and the judge of the long chaos runs; and a ledger
+alone that is killed twenty times.
 
-What `make chaos` does for half an hour in other proportions; here it keeps the harness and the
+What `make chaos` does for far longer in other proportions; here it keeps the harness and the
 shortest form of the promise in every run of the tests.
 """
 
