@@ -52,7 +52,7 @@ soak: setup ## the long searches: an hour of random simulations, three quarters 
 	$(BIN)/python -m pytest -m slow tests/model tests/node/index
 	$(BIN)/python -m tests.fuzz --minutes $${QIONG_FUZZ_MINUTES:-5}
 
-chaos: setup ## breaks real validators for most of an hour: crashes, power losses, partitions, liars, disks
+chaos: setup ## breaks real validators for an hour and a half: crashes, power losses, damage, partitions, liars, disks
 	$(BIN)/python -m pytest -m chaos tests/chaos
 
 faults: setup ## the table of faults: row, layer, test and result; QIONG_FAULTS='--layer S' runs one layer

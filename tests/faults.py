@@ -7,7 +7,7 @@ simulation; M, the model check; P, real processes. A row names the layers that m
 that is due needs a test in each of them: one without fails the command, as a failed test does.
 Rows of parts that do not exist yet say `later`.
 
-Without `--layer`, all are run; P takes about half an hour. `--list` runs nothing.
+Without `--layer`, all are run; P takes more than an hour. `--list` runs nothing.
 """
 
 from __future__ import annotations

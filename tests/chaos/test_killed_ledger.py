@@ -29,7 +29,11 @@ def test_row_25_a_ledger_killed_hundreds_of_times(tmp_path: Path, figure: Figure
     count = rounds("LEDGER_KILLS", ROUNDS)
     command = [sys.executable, "-m", "tests.chaos.killed_ledger", str(tmp_path / "ledger")]
     ended = subprocess.run(
-        [*command, "--rounds", str(count)], capture_output=True, text=True, check=False
+        [*command, "--rounds", str(count)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
     )
     assert ended.returncode == 0, ended.stderr[-4000:]
     found = json.loads(ended.stdout)
