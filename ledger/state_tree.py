@@ -180,7 +180,7 @@ class StateTreeView:
     def overlay(self, changes: Mapping[Digest, Digest | None]) -> StateTreeView:
         """The version after `changes` (key hash -> value hash, None deletes), nothing mutated.
 
-        About 12 µs a key in batches of 1,000 on a million keys.
+        About 30 µs a key in batches of 1,000 on a million keys, once what they touch is in memory.
         """
         by_bucket: dict[int, list[Change]] = {}
         for change in changes.items():
